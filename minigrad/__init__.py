@@ -1,0 +1,47 @@
+"""PyTorch you can read: Tensor, autograd, nn, optim and utils.data on NumPy. `import minigrad as torch`."""
+
+from math import e, inf, nan, pi
+
+from minigrad import autograd, cuda, nn, optim, utils
+from minigrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.metadata import (
+    Size,
+    device,
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
+from minigrad.metadata import bool_ as bool
+from minigrad.metadata import float16 as half
+from minigrad.metadata import float32 as float
+from minigrad.metadata import float64 as double
+from minigrad.metadata import int16 as short
+from minigrad.metadata import int32 as int
+from minigrad.metadata import int64 as long
+from minigrad.printing import set_printoptions
+from minigrad.random import Generator, default_generator
+from minigrad.tensor import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    Tensor,
+    is_tensor,
+)
+
+from minigrad.ops import *  # isort: skip  # after minigrad.tensor, the module, whose name the function takes over
+
+__version__ = "0.1.0"

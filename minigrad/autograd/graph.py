@@ -1,0 +1,280 @@
+"""Recording, and the sweep back: all of backprop.
+
+`apply` runs an operation on the arrays of its inputs. Where an input requires gradients it leaves a `Node`: the edges
+back to the inputs that need gradients, each with its rule from the table of derivatives, and the values that these
+rules name. `sweep` walks the nodes from the latest to the earliest and hands each one's gradient to its edges.
+The engine alone handles need, order, accumulation, broadcasting and ownership, so that the rules need not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.autograd.grad_mode import state
+from minigrad.autograd.inplace import join, refresh, write_out
+from minigrad.autograd.node import Array, Edge, Node, Part, TensorBase, record, wrap
+from minigrad.derivatives import Primitive, table
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None, **params: Any) -> Any:
+    """Run an operation of the table on Tensors and numbers; record it where an input requires gradients.
+
+    Returns a Tensor, or a tuple of them where the function has several results. `out` is a Tensor to write into.
+    """
+    primitive = table[function]
+    arrays = []
+    needs = 0
+    bit = 1
+    for x in inputs:
+        if isinstance(x, TensorBase):
+            if x._view is not None:
+                refresh(x)
+            arrays.append(x._array)
+            if x._requires_grad:
+                needs |= bit
+        else:
+            arrays.append(x)
+        bit <<= 1
+    if out is not None:
+        return write_out(primitive, arrays, params, needs, out)
+    result = state.quiet(primitive.function, *arrays, **params)
+    if type(result) is list or type(result) is tuple:
+        return several(primitive, inputs, arrays, params, needs, result)
+    tensor = wrap(result)
+    if primitive.view:
+        join(tensor, inputs[0])
+    if needs and state.grad:
+        tensor._node = record(primitive, inputs, arrays, params, needs, tensor._array, tensor._counter)
+        tensor._requires_grad = tensor._node is not None
+    return tensor
+
+
+def several(
+    primitive: Primitive, inputs: Sequence[Any], arrays: Sequence[Any], params: dict[str, Any], needs: int, results: Any
+) -> tuple[Tensor, ...]:
+    """The Tensors of an operation that has several results."""
+    counter = [0]
+    tensors = tuple(wrap(x, counter) for x in results)
+    if primitive.view:
+        for x in tensors:
+            join(x, inputs[0])
+    if needs and state.grad:
+        outputs = [(x._array.shape, x._array.dtype) for x in tensors]
+        results = tuple(x._array for x in tensors)
+        node = record(primitive, inputs, arrays, params | {"outputs": outputs}, needs, results, counter)
+        if node is not None:
+            for i, x in enumerate(tensors):
+                x._node, x._requires_grad = Part(node, i, outputs), True
+    return tensors
+
+
+def sweep(
+    seeds: list[tuple[Edge, Any]], retain: bool, again: bool, targets: set[Edge] | None = None
+) -> dict[Edge, Any]:
+    """The gradients of leaves and of retained results, from those of the roots: backprop.
+
+    Gradients are arrays; where `again`, Tensors whose computation is recorded. `retain` keeps what the nodes saved.
+    Where `targets` are given, they alone get gradients, and only the nodes that lead to them are run.
+    """
+    ways = None if targets is None else leading([edge for edge, _ in seeds], targets)
+    gradients: dict[Edge, Any] = {}
+    kept: dict[Edge, Any] = {}
+    # The latest node first: all that used its result came later, so its gradient is complete.
+    queue: list[tuple[int, Node]] = []
+    arrivals = seeds
+    while True:
+        for edge, g in arrivals:
+            if edge in gradients:
+                gradients[edge] = gradients[edge] + g
+            else:
+                gradients[edge] = g
+                if isinstance(edge, Node):
+                    heappush(queue, (-edge.sequence, edge))
+        if not queue:
+            return gradients | kept
+        _, node = heappop(queue)
+        g = gradients.pop(node)
+        if node.retained is not None or (targets and node in targets):
+            kept[node] = g
+        arrivals = node.vjp(g, retain, again, ways)
+
+
+def leading(roots: Sequence[Edge], targets: set[Edge]) -> set[Edge]:
+    """The targets, and those of the nodes below the roots that lead to one."""
+    nodes = [edge for edge in roots if isinstance(edge, Node)]
+    seen = set(nodes)
+    for node in nodes:  # grows while it is walked
+        for edge, *_ in node.edges:
+            if isinstance(edge, Node) and edge not in seen:
+                seen.add(edge)
+                nodes.append(edge)
+    ways = set(targets)
+    for node in sorted(nodes, key=attrgetter("sequence")):
+        if any(edge in ways for edge, *_ in node.edges):
+            ways.add(node)
+    return ways
+
+
+def run_sweep(
+    seeds: list[tuple[Edge, Any]], retain_graph: bool | None, create_graph: bool, targets: set[Edge] | None = None
+) -> dict[Edge, Any]:
+    """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
+    if not create_graph:
+        return state.quiet(sweep, seeds, bool(retain_graph), False, targets)
+    before = state.grad, state.rules, state.quiet
+    state.grad, state.rules, state.quiet = True, True, call  # inside, all is quiet already
+    try:
+        return before[2](sweep, seeds, retain_graph is not False, True, targets)
+    finally:
+        state.grad, state.rules, state.quiet = before
+
+
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return function(*args, **kwargs)
+
+
+def edge_of(tensor: Tensor, i: int = 0) -> Edge:
+    """Where gradients of a tensor go: to its node, or to itself, if it is a leaf; RuntimeError if to neither."""
+    if tensor._view is not None:
+        refresh(tensor)
+    if not tensor._requires_grad:
+        raise RuntimeError(
+            f"element {i} of tensors does not require grad and does not have a grad_fn: none of what it was computed "
+            "from has requires_grad=True, or it was computed under no_grad, or detached"
+        )
+    return tensor._node or tensor
+
+
+def seed(output: Tensor, gradient: Tensor | None, i: int, create_graph: bool) -> Any:
+    """The gradient at a root: what was given, or 1 for a single element."""
+    array = output._array
+    if gradient is None:
+        if array.size != 1:
+            raise RuntimeError(
+                "grad can be implicitly created only for scalar outputs: this one has shape "
+                f"{list(array.shape)}; reduce it (.sum(), .mean()), or pass a gradient of its shape"
+            )
+        if create_graph:
+            return wrap(np.ones(array.shape, array.dtype))
+        return np.ones(array.shape, array.dtype) if array.ndim else array.dtype.type(1)
+    if not isinstance(gradient, TensorBase):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+    if gradient._array.shape != array.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of "
+            f"{output.shape}."
+        )
+    gradient = gradient.to(output.dtype)
+    return gradient if create_graph else gradient._array
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradients of `tensors` to the `.grad` of the leaves they were computed from, or of `inputs` alone.
+
+    `grad_tensors` are the gradients at `tensors`, of the same shapes; None for single elements means 1. The graph is
+    freed unless `retain_graph`; with `create_graph` the gradients can be differentiated again. Nothing is added where
+    an error is raised.
+    """
+    seeds, taken = seeds_of(tensors, grad_tensors, create_graph)
+    wanted: dict[Edge, Tensor] = {}
+    if inputs is not None:
+        wanted = {edge_of(x, i): x for i, x in enumerate(sequence_of(inputs))}
+        if not wanted:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    gradients = run_sweep(seeds, retain_graph, create_graph, set(wanted) or None)
+    for edge, g in gradients.items():
+        tensor = wanted.get(edge) if wanted else edge.retained() if isinstance(edge, Node) and edge.retained else edge
+        if tensor is None or isinstance(tensor, Node):
+            continue
+        if create_graph:
+            tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
+        elif tensor._grad is None:
+            tensor._grad = wrap(own(g, taken))
+        elif tensor._grad._requires_grad:
+            tensor._grad = tensor._grad.detach() + wrap(np.asarray(g))
+        else:
+            np.add(tensor._grad._array, g, out=tensor._grad._array)
+            tensor._grad._counter[0] += 1
+
+
+def own(g: Any, taken: set[int]) -> Array:
+    """A gradient as an array that nobody else holds: a copy where it is a view, or `taken` (by its id) already."""
+    if type(g) is not np.ndarray or g.base is not None or id(g) in taken:
+        return np.array(g, order="C")
+    taken.add(id(g))
+    return g
+
+
+def seeds_of(outputs: Any, gradients: Any, create_graph: bool) -> tuple[list[tuple[Edge, Any]], set[int]]:
+    """The roots of a sweep with their gradients, and the ids of the arrays that belong to the caller."""
+    if gradients is None and isinstance(outputs, TensorBase):
+        return [(edge_of(outputs), seed(outputs, None, 0, create_graph))], set()
+    outputs = sequence_of(outputs)
+    given = [None] * len(outputs) if gradients is None else sequence_of(gradients)
+    if len(given) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients")
+    pairs = list(zip(outputs, given, strict=True))
+    seeds = [(edge_of(x, i), seed(x, g, i, create_graph)) for i, (x, g) in enumerate(pairs)]
+    return seeds, {id(g._array) for g in given if g is not None}
+
+
+def sequence_of(x: Any) -> Sequence[Any]:
+    """One tensor or several, as a sequence."""
+    return (x,) if isinstance(x, TensorBase) else tuple(x)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of `outputs` with respect to each of `inputs`, of their shapes; no `.grad` is touched.
+
+    An input that the outputs do not depend on raises RuntimeError; with `allow_unused` its gradient is None, with
+    `materialize_grads` zeros.
+    """
+    inputs = sequence_of(inputs)
+    if allow_unused is False and materialize_grads:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    for x in inputs:
+        if not x.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    edges = [edge_of(x, i) for i, x in enumerate(inputs)]
+    seeds, taken = seeds_of(outputs, grad_outputs, create_graph)
+    gradients = run_sweep(seeds, retain_graph, create_graph, set(edges))
+    results: list[Any] = []
+    for i, (x, edge) in enumerate(zip(inputs, edges, strict=True)):
+        g = gradients.get(edge)
+        if g is None:
+            if materialize_grads:
+                results.append(wrap(np.zeros(x._array.shape, x._array.dtype)))
+            elif allow_unused:
+                results.append(None)
+            else:
+                raise RuntimeError(
+                    f"One of the differentiated Tensors appears to not have been used in the graph: input {i}, of "
+                    f"shape {list(x._array.shape)}. Set allow_unused=True if this is the desired behavior."
+                )
+        else:
+            results.append(g if create_graph else wrap(own(g, taken)))
+    return tuple(results)

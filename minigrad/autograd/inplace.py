@@ -1,0 +1,195 @@
+"""Views and in-place writes: who shares memory, who may write, and how gradients follow what was written.
+
+An in-place operation is its out-of-place form, computed on the value as it was, whose result is then written into the
+tensor's memory; the tensor takes over the result's node. Where the tensor is a view, its base takes over a node that
+says "the base, with the view's elements replaced", and every view of that base makes its own node anew, as a view of
+the new base, when it is next used.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.autograd.grad_mode import state
+from minigrad.autograd.node import Array, TensorBase, View, caller, record, wrap
+from minigrad.derivatives import Primitive, table
+from minigrad.kernels import Geometry, put_strided, strided
+from minigrad.metadata import dtype_of
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def join(tensor: Tensor, source: Tensor) -> None:
+    """Note that `tensor` is a view of `source`, where their arrays share memory."""
+    if np.may_share_memory(tensor._array, source._array):
+        tensor._counter = source._counter
+        base = source if source._view is None else source._view.base
+        tensor._view = View(base, tensor._counter[0])
+
+
+def refresh(view: Tensor) -> None:
+    """Bring a view's node up to date, where its storage was written to since the node was made."""
+    link = view._view
+    if link is not None and link.version != view._counter[0]:
+        link.version = view._counter[0]
+        base = link.base
+        if base._requires_grad:
+            params = {"geometry": geometry(view._array, base._array)}
+            view._node = record(table[strided], (base,), (base._array,), params, 1, None, view._counter)
+            view._requires_grad = True
+
+
+def geometry(view: Array, base: Array) -> Geometry:
+    """Where `view` lies in the memory of `base`."""
+    size = base.itemsize
+    offset = (view.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
+    steps = tuple(s // size for s in view.strides)
+    return Geometry(base.shape, tuple(s // size for s in base.strides), view.shape, steps, offset)
+
+
+def bump(tensor: TensorBase, name: str) -> None:
+    """Count a write into a tensor's storage, and note which operation wrote, and where."""
+    counter = tensor._counter
+    counter[:] = counter[0] + 1, name, caller()
+
+
+class Target(TensorBase):
+    """The tensor that an in-place operation writes to: unlike an `out=`, it is never resized."""
+
+    __slots__ = ()
+
+
+def write_out(
+    primitive: Primitive, arrays: list[Any], params: dict[str, Any], needs: int, out: Tensor | Target
+) -> Tensor | Target:
+    """Run an operation with its result going into `out`. RuntimeError where gradients would be lost."""
+    if state.grad and (needs or out._requires_grad):
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+            "requires grad. Drop out=, or compute under torch.no_grad()"
+        )
+    if type(out) is Target and isinstance(primitive.function, np.ufunc):
+        try:
+            state.quiet(primitive.function, *arrays, out=out._array)
+        except (TypeError, ValueError):
+            pass  # what NumPy refuses is judged by PyTorch's rules below
+        else:
+            return out
+    write(out, np.asarray(state.quiet(primitive.function, *arrays, **params)))
+    return out
+
+
+def write(out: Tensor | Target, value: Array) -> None:
+    """Copy a result into `out`; RuntimeError where its dtype can't take it, or its shape must not change."""
+    target = out._array
+    if not castable(value.dtype, target.dtype):
+        raise RuntimeError(
+            f"result type {dtype_of(value.dtype)} can't be cast to the desired output type {dtype_of(target.dtype)}: "
+            "convert the tensor first, or use the out-of-place form"
+        )
+    if value.shape != target.shape:
+        if type(out) is Target:
+            raise RuntimeError(
+                f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(value.shape)}: "
+                "an in-place operation can't grow its tensor; use the out-of-place form"
+            )
+        resize(out, value.shape)  # type: ignore[arg-type]
+    state.quiet(np.copyto, out._array, value, casting="unsafe")
+
+
+def resize(out: Tensor, shape: tuple[int, ...]) -> None:
+    """Give an `out=` of another shape new memory of the right one, with PyTorch's warning where it held elements."""
+    if out._array.size:
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape {list(out._array.shape)}, which does "
+            f"not match the required output shape {list(shape)}. This behavior is deprecated",
+            UserWarning,
+            stacklevel=5,
+        )
+    out._array = np.empty(shape, out._array.dtype)
+
+
+def castable(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
+    """PyTorch's rule for results written in place: floats don't go into integers, nothing but bool into bool."""
+    rank = {"b": 0, "i": 1, "u": 1, "f": 2}
+    return rank[source.kind] <= rank[target.kind]
+
+
+def check_writable(tensor: Tensor) -> None:
+    """RuntimeError where an in-place write to `tensor` would make gradients wrong, or write one place twice."""
+    if tensor._view is not None:
+        refresh(tensor)
+        base = tensor._view.base
+        if state.grad and base._requires_grad and base._node is None:
+            raise RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place operation. "
+                "Write under torch.no_grad(), or to a clone()"
+            )
+        array = tensor._array
+        if 0 in array.strides and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. Please clone() the tensor before performing the operation."
+            )
+    if state.grad and tensor._requires_grad and tensor._node is None:
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation. "
+            "Write under torch.no_grad(), or use the out-of-place form"
+        )
+
+
+def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """The in-place form of an operation: `x.add_(y)` from `add(x, y)`."""
+    name = f"{function.__name__}_"
+
+    @functools.wraps(function)
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_writable(self)
+        if state.grad and any(isinstance(x, TensorBase) and x._requires_grad for x in (self, *args, *kwargs.values())):
+            commit(self, function(as_it_was(self), *args, **kwargs), name)
+        else:
+            target = Target()
+            target._array, target._counter, target._requires_grad = self._array, self._counter, False
+            function(self, *args, **kwargs, out=target)
+            bump(self, name)
+        return self
+
+    method.__name__ = name
+    return method
+
+
+def as_it_was(tensor: Tensor) -> Tensor:
+    """The value before a write, with its history."""
+    before = wrap(tensor._array.copy())
+    before._node, before._requires_grad = tensor._node, tensor._requires_grad
+    return before
+
+
+def commit(tensor: Tensor, result: Tensor, name: str) -> None:
+    """Write `result` into the memory of `tensor`, and let its history be the tensor's."""
+    target = Target()
+    target._array = tensor._array
+    write(target, result._array)
+    bump(tensor, name)
+    node = result._node
+    if node is None:
+        return
+    if node.plan.out and node.saved is not None:  # what a rule keeps of the result is the tensor itself from now on
+        node.saved["out"] = tensor._array
+        node.checks = [c if c[0] != "out" else ("out", tensor._counter, tensor._counter[0]) for c in node.checks]
+    if tensor._view is None:
+        tensor._node, tensor._requires_grad = node, True
+        return
+    base = tensor._view.base
+    needs = 3 if base._requires_grad else 2
+    params = {"geometry": geometry(tensor._array, base._array)}
+    arrays = base._array, tensor._array
+    base._node = record(table[put_strided], (base, result), arrays, params, needs, None, base._counter)
+    base._requires_grad = True
+    refresh(tensor)

@@ -1,0 +1,273 @@
+"""What the graph is made of: the engine's fields of a tensor, and the node that a recorded operation leaves."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+
+from minigrad.derivatives import Plan, Primitive, Rule
+from minigrad.kernels import sum_to
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+Edge = Union["Node", "Tensor"]  # where a gradient goes: a recorded operation, or a leaf
+Where = tuple[CodeType, int]  # a place in a user's program: code, and the offset of its instruction
+
+PACKAGE = str(Path(__file__).parents[1])
+_sequence = itertools.count().__next__
+_new = object.__new__
+
+
+class TensorBase:
+    """The engine's fields of a Tensor."""
+
+    __slots__ = ("__weakref__", "_array", "_counter", "_grad", "_node", "_requires_grad", "_view")
+
+    _array: Array
+    _counter: list[Any]  # [version, name and place of the last in-place write]; one list for all views of a storage
+    _grad: Tensor | None
+    _node: Node | None  # the operation that made it; None for a leaf
+    _requires_grad: bool
+    _view: View | None  # whose memory it shows, where gradients must follow writes
+
+
+class View:
+    """The base of a view, and the version of the storage at which the view's node was made."""
+
+    __slots__ = ("base", "version")
+
+    def __init__(self, base: Tensor, version: int) -> None:
+        self.base = base
+        self.version = version
+
+
+_Tensor: type[Tensor]
+
+
+def tensor_class(cls: type[Tensor]) -> type[Tensor]:
+    """Announce the class that results are made of. (Decorates Tensor, which is defined above this file's layer.)"""
+    global _Tensor
+    _Tensor = cls
+    return cls
+
+
+def wrap(array: Any, counter: list[Any] | None = None) -> Tensor:
+    """A tensor of `array`, without copy and without history; `counter` where it shares another tensor's storage."""
+    tensor = _new(_Tensor)
+    tensor._array = array if type(array) is np.ndarray else np.asarray(array)
+    tensor._counter = [0] if counter is None else counter
+    tensor._grad = tensor._node = tensor._view = None
+    tensor._requires_grad = False
+    return tensor
+
+
+class Node:
+    """A recorded operation; PyTorch's `grad_fn`."""
+
+    __slots__ = ("__weakref__", "checks", "edges", "plan", "primitive", "retained", "saved", "sequence", "where")
+
+    primitive: Primitive
+    plan: Plan
+    edges: list[
+        tuple[Edge, Rule, tuple[str, ...], tuple[int, ...] | None]
+    ]  # where to, by which rule of which names; the input's shape
+    saved: dict[str, Any] | None  # what the rules name, by name; None once freed
+    checks: list[tuple[str, list[Any], int]]  # kept arrays: name, the storage's counter, its version when kept
+    retained: weakref.ref[Tensor] | None  # the result, where retain_grad() asked for its gradient
+    sequence: int  # a later operation has a higher number
+    where: Where
+
+    def name(self) -> str:
+        return f"{self.primitive.name}Backward0"
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | AccumulateGrad, int], ...]:
+        """The nodes that gradients go to next, as in PyTorch."""
+        return tuple((edge if isinstance(edge, Node) else AccumulateGrad(edge), 0) for edge, *_ in self.edges)
+
+    def retain(self, result: Tensor) -> None:
+        """Let the sweep keep the gradient of the result."""
+        self.retained = weakref.ref(result)
+
+    def check(self) -> dict[str, Any]:
+        """The saved values; RuntimeError where they are freed, or were written to since."""
+        if self.saved is None:
+            raise RuntimeError(
+                f"Trying to backward through the graph a second time: {self.name()}, recorded at {place(self.where)}, "
+                "has already freed what it saved. Specify retain_graph=True at the first backward() if you need the "
+                "graph twice; in a training loop, compute the loss anew in every step, and detach() what is carried over"
+            )
+        for name, counter, version in self.checks:
+            if counter[0] != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{name} of {self.name()}, recorded at {place(self.where)}, is at version {counter[0]}; expected "
+                    f"version {version} instead. It was last written by {counter[1]} at {place(counter[2])}. "
+                    "Write the out-of-place form there, or clone() before it"
+                )
+        return self.saved
+
+    def vjp(self, g: Any, retain: bool, again: bool, ways: set[Edge] | None) -> list[tuple[Edge, Any]]:
+        """Hand the gradient of the result back: where each edge (of `ways`, if given) goes, and its gradient."""
+        edges = self.edges if ways is None else [e for e in self.edges if e[0] in ways]
+        if not edges:
+            return []
+        if type(g) is Parts:
+            g = Part.fill(g, self)
+        values = self.tensors() if again else self.check()
+        gradients = []
+        for edge, rule, names, shape in edges:
+            gx = rule(g, *map(values.__getitem__, names))
+            gradients.append((edge, gx if gx.shape == shape else sum_to(gx, shape)))
+        if self.checks and not retain:
+            self.saved = None
+        return gradients
+
+    def tensors(self) -> dict[str, Any]:
+        """The saved values as Tensors with their history, for rules that are to be recorded."""
+        values = dict(self.check())
+        counters = {name: counter for name, counter, _ in self.checks}
+        edges = {i: edge for (i, *_), (edge, *_) in zip(self.plan.edges, self.edges, strict=True)}
+        for name, i in self.plan.saves:
+            if name in counters:
+                values[name] = attach(values[name], edges.get(i), counters[name])
+        if self.plan.out:
+            values["out"] = self.attach_results(values["out"], counters["out"])
+        return values
+
+    def attach_results(self, out: Any, counter: list[Any]) -> Any:
+        """The result, or the tuple of results, as Tensors that this node made."""
+        if isinstance(out, np.ndarray):
+            return attach(out, self, counter)
+        outputs = [(x.shape, x.dtype) for x in out]
+        return tuple(attach(x, Part(self, i, outputs), counter) for i, x in enumerate(out))
+
+
+class AccumulateGrad:
+    """The end of an edge at a leaf, as PyTorch presents it."""
+
+    def __init__(self, variable: Tensor) -> None:
+        self.variable = variable
+        self.next_functions: tuple[()] = ()
+
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
+
+class Parts(list[Any]):
+    """The gradients of the results of an operation that has several; None for those that got none so far."""
+
+    shape = None
+
+    def __add__(self, other: Any) -> Parts:
+        return Parts(y if x is None else x if y is None else x + y for x, y in zip(self, other, strict=True))
+
+
+class Part(Node):
+    """One of the results of an operation that has several."""
+
+    __slots__ = ()
+    row = Primitive(
+        tuple, "", False, {"x": lambda g, i, outputs: Parts(g if j == i else None for j in range(len(outputs)))}
+    )
+
+    def __init__(self, whole: Node, i: int, outputs: list[tuple[tuple[int, ...], Any]]) -> None:
+        self.primitive, self.plan = self.row, self.row.plan(1)
+        self.edges = [(whole, *self.plan.edges[0][1:], None)]  # None, as the shape of Parts
+        self.saved = {"i": i, "outputs": outputs}
+        self.checks = []
+        self.retained = None
+        self.sequence = _sequence()
+        self.where = whole.where
+
+    def name(self) -> str:
+        whole = self.edges[0][0]
+        assert isinstance(whole, Node)
+        return whole.name()
+
+    @staticmethod
+    def fill(g: Parts, node: Node) -> Parts:
+        """Zeros for the results that got no gradient."""
+        assert node.saved is not None
+        return Parts(np.zeros(*o) if x is None else x for x, o in zip(g, node.saved["outputs"], strict=True))
+
+
+def attach(array: Array, edge: Edge | None, counter: list[Any]) -> Tensor:
+    """A Tensor of a saved array, with the history that it had."""
+    if isinstance(edge, TensorBase):
+        if edge._array is not array:
+            raise RuntimeError(
+                "cannot differentiate again: the .data of a leaf was replaced after the forward pass; "
+                "write into it (leaf.data.copy_(...)) under no_grad, or compute the result anew"
+            )
+        return edge
+    tensor = wrap(array, counter)
+    if edge is not None:
+        tensor._node, tensor._requires_grad = edge, True
+    return tensor
+
+
+def caller() -> Where:
+    """The place in the user's program that is being run: the innermost frame outside the package."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+def place(where: Where) -> str:
+    """file:line of a place."""
+    code, offset = where
+    line = next((n for start, end, n in code.co_lines() if start <= offset < end), code.co_firstlineno)
+    return f"{code.co_filename}:{line}"
+
+
+def record(
+    primitive: Primitive,
+    inputs: Sequence[Any],
+    arrays: Sequence[Any],
+    params: dict[str, Any],
+    needs: int,
+    out: Any,
+    counter: list[Any],
+) -> Node | None:
+    """The node of an operation, with what the rules of the inputs in `needs` name; None where no rule is asked for."""
+    plan = primitive.plans.get(needs) or primitive.plan(needs)
+    if not plan.edges:
+        return None
+    node: Node = _new(Node)
+    node.primitive = primitive
+    node.plan = plan
+    node.edges = edges = []
+    for i, rule, names in plan.edges:
+        x = inputs[i]
+        edges.append((x._node or x, rule, names, arrays[i].shape))
+    node.checks = checks = []
+    for name, i in plan.saves:
+        params[name] = arrays[i]
+        x = inputs[i]
+        if isinstance(x, TensorBase):
+            counter_of_x = x._counter
+            checks.append((name, counter_of_x, counter_of_x[0]))
+    for name, i, attribute in plan.metadata:
+        params[name] = getattr(arrays[i], attribute)
+    if plan.out:
+        params["out"] = out
+        checks.append(("out", counter, counter[0]))
+    node.saved = params
+    node.retained = None
+    node.sequence = _sequence()
+    node.where = caller()
+    return node

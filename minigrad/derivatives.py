@@ -1,0 +1,380 @@
+"""The table of derivatives: each differentiable operation is a NumPy function and one pure expression per argument.
+
+    primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
+
+reads: the gradient of `np.multiply(x, y)` with respect to x is `g * y`, where g is the gradient of its result (the
+expression is the vector-Jacobian product). A rule's parameters name what it needs: inputs by their names in the row,
+the result as `out`, keyword parameters of the function by theirs, and `x_shape` or `x_dtype` where x's shape or dtype
+is all it needs. So the names are also the list of what the forward pass keeps, and nothing else is kept.
+
+Rules are run by two readers: by arrays in an ordinary backward pass, and by Tensors under `create_graph=True`, which
+records them again and makes every higher derivative. A rule is therefore written in operators, NumPy functions that
+are in the table or on the list of `constants`, the functions of this file, shapes and Python numbers: no methods,
+no in-place writes, no question about who is reading. It ignores broadcasting: the engine sums a gradient back to its
+input's shape, in one place. Masks select (`np.where`), they never multiply: zero times infinity is not zero.
+
+Where torch's choice at a kink is a convention, the row follows torch (tools/autograd/derivatives.yaml, version 2.13).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.kernels import (
+    Array,
+    Shape,
+    broadcast,
+    cast,
+    clamp,
+    clamp_max,
+    clamp_min,
+    clamp_tensor,
+    clone,
+    concatenate,
+    count,
+    diagonal,
+    fill,
+    flip,
+    floor_divide,
+    getitem,
+    inverse,
+    linear,
+    linear_no_bias,
+    log_softmax,
+    logsumexp,
+    matmul,
+    mean,
+    mse_loss,
+    norm,
+    permute,
+    power,
+    put,
+    put_diagonal,
+    put_strided,
+    relu,
+    reshape,
+    reshape_view,
+    restore,
+    rows,
+    rsqrt,
+    scatter,
+    scatter_strided,
+    section,
+    sigmoid,
+    sign,
+    softmax,
+    split,
+    spread,
+    squared_error,
+    stack,
+    std,
+    strided,
+    svd,
+    swap,
+    threshold,
+    tril,
+    triu,
+    unbind,
+    var,
+)
+
+Rule = Callable[..., Array]
+
+
+class Plan(NamedTuple):
+    """What to keep for the backward pass, given which inputs require gradients."""
+
+    edges: tuple[tuple[int, Rule, tuple[str, ...]], ...]  # input number, its rule, the names that the rule needs
+    saves: tuple[tuple[str, int], ...]  # inputs to keep: name, number
+    metadata: tuple[tuple[str, int, str], ...]  # name, number and attribute, for x_shape and x_dtype
+    out: bool  # whether to keep the result
+
+
+class Primitive:
+    """A row of the table: a function on arrays, the name of its node, and a rule for each array argument."""
+
+    __slots__ = ("each", "function", "name", "plans", "rules", "view")
+
+    def __init__(self, function: Callable[..., Any], name: str, view: bool, rules: dict[str, Rule | None]) -> None:
+        self.function = getattr(function, "__wrapped__", function)
+        self.name = name
+        self.view = view
+        self.each = rules.pop("each", None)  # the one rule of a function of any number of arrays
+        self.rules = rules
+        self.plans: dict[int, Plan] = {}
+
+    def plan(self, needs: int) -> Plan:
+        """The plan for the inputs whose bits are set in `needs`; made once, then looked up."""
+        plan = self.plans.get(needs)
+        if plan is None:
+            plan = self.plans[needs] = self.make_plan(needs)
+        return plan
+
+    def make_plan(self, needs: int) -> Plan:
+        if self.each:
+            wanted = [i for i in range(needs.bit_length()) if needs >> i & 1]
+            names = parameter_names(self.each)
+            return Plan(tuple((i, functools.partial(self.each, i), names[1:]) for i in wanted), (), (), False)
+        arguments = {name: i for i, name in enumerate(self.rules)}
+        edges = tuple(
+            (i, rule, parameter_names(rule))
+            for i, rule in enumerate(self.rules.values())
+            if rule is not None and needs >> i & 1
+        )
+        names = dict.fromkeys(name for _, _, names in edges for name in names)
+        return Plan(
+            edges,
+            tuple((name, arguments[name]) for name in names if name in arguments),
+            tuple(
+                (name, arguments[argument], attribute)
+                for name in names
+                for argument, _, attribute in [name.partition("_")]
+                if argument in arguments and attribute in ("shape", "dtype")
+            ),
+            "out" in names,
+        )
+
+
+@functools.cache
+def parameter_names(rule: Rule) -> tuple[str, ...]:
+    """The names that a rule asks for, after g."""
+    return tuple(inspect.signature(rule).parameters)[1:]
+
+
+table: dict[Callable[..., Any], Primitive] = {}
+
+
+def primitive(function: Callable[..., Any], name: str, view: bool = False, **rules: Rule | None) -> None:
+    """Add a row: `function`, the name of its node in PyTorch, and for each array argument, in order, its rule or None.
+
+    `view` says that the result may share the first argument's memory.
+    """
+    table[function] = Primitive(function, name, view, rules)
+
+
+# What a rule may call besides the table: functions whose result does not depend on their arguments differentiably.
+constants: set[Callable[..., Any]] = {
+    np.isnan, np.isinf, np.logical_and, np.logical_or, np.logical_not, np.zeros_like, np.equal, np.not_equal,
+    np.less, np.less_equal, np.greater, np.greater_equal, np.floor_divide,
+}  # fmt: skip
+
+
+def inside(x: Array, low: float | None, high: float | None) -> Array:
+    """Where clamp left x as it is; its bounds count as inside."""
+    if low is None:
+        return x <= high
+    return x >= low if high is None else np.logical_and(x >= low, x <= high)
+
+
+def var_rule(g: Array, x: Array, axis: Shape, correction: float, keepdims: bool) -> Array:
+    n = count(x.shape, axis)
+    centred = x - np.add.reduce(x, axis=axis, keepdims=True) / n
+    return restore(g, x.shape, axis, keepdims) * (2 / (n - correction) if n != correction else math.inf) * centred
+
+
+def norm_rule(g: Array, x: Array, out: Array, p: float, axis: Shape, keepdims: bool) -> Array:
+    g, out = restore(g, x.shape, axis, keepdims), restore(out, x.shape, axis, keepdims)
+    size = np.absolute(x)
+    if p == 0:
+        return np.zeros_like(x)
+    if p == 1:
+        return g * sign(x)
+    if p == 2:
+        return x * np.where(out == 0, 0, g / out)
+    if math.isinf(p):
+        top = np.logical_or(size == out, np.logical_and(np.isnan(size), np.isnan(out)))
+        return sign(x) * np.where(top, g / number(top, x, axis), 0)
+    if p < 1:
+        return np.where(x == 0, 0, sign(x) * power(size, exponent=p - 1)) * g * power(out, exponent=1 - p)
+    scale = np.where(out == 0, 0, g / power(out, exponent=p - 1))
+    return sign(x) * power(size, exponent=p - 1) * scale if p < 2 else x * power(size, exponent=p - 2) * scale
+
+
+def number(mask: Array, like: Array, axis: Shape) -> Array:
+    """How many of `mask` hold along `axis`, in the dtype of `like`."""
+    ones = np.zeros_like(like) + 1
+    return np.add.reduce(np.where(mask, ones, 0), axis=axis, keepdims=True)
+
+
+def extremum_rule(g: Array, x: Array, out: Array, axis: Shape, keepdims: bool) -> Array:
+    """amax, amin, max(), min(): the elements that tie share the gradient evenly."""
+    g, out = restore(g, x.shape, axis, keepdims), restore(out, x.shape, axis, keepdims)
+    ties = np.logical_or(x == out, np.logical_and(np.isnan(x), np.isnan(out)))
+    return np.where(ties, g / number(ties, x, axis), 0)
+
+
+def products_of_others(x: Array) -> Array:
+    """For each element along the last axis the product of all others, by pairs: right where elements are 0."""
+    n = x.shape[-1]
+    if n == 1:
+        return np.zeros_like(x) + 1
+    odd = n % 2
+    last = getitem(x, index=(..., slice(n - odd, n)))
+    pairs = reshape(getitem(x, index=(..., slice(0, n - odd))), shape=(*x.shape[:-1], n // 2, 2))
+    products = getitem(pairs, index=(..., 0)) * getitem(pairs, index=(..., 1))
+    others = products_of_others(concatenate(products, last, sizes=(n // 2, odd), axis=x.ndim - 1))
+    swapped = flip(pairs, axis=(x.ndim,))
+    inner = swapped * getitem(others, index=(..., slice(0, n // 2), None))
+    tail = getitem(others, index=(..., slice(n // 2, n // 2 + odd)))
+    return concatenate(reshape(inner, shape=(*x.shape[:-1], n - odd)), tail, sizes=(n - odd, odd), axis=x.ndim - 1)
+
+
+def product_rule(g: Array, x: Array, axis: Shape, keepdims: bool) -> Array:
+    kept = tuple(i for i in range(x.ndim) if i not in axis)
+    order = kept + axis
+    moved = permute(x, axes=order)
+    flat = reshape(moved, shape=(*moved.shape[: len(kept)], count(x.shape, axis)))
+    others = reshape(products_of_others(flat), shape=moved.shape) if 0 not in x.shape else np.zeros_like(moved)
+    return restore(g, x.shape, axis, keepdims) * permute(others, axes=inverse(order))
+
+
+def svd_rule(g: Array, out: Array) -> Array:
+    """Townsend, "Differentiating the singular value decomposition" (2016), for a real matrix with distinct values."""
+    (gu, gs, gvt), (u, s, vt) = g, out
+    s_row, s_column = getitem(s, index=(..., None, slice(None))), getitem(s, index=(..., slice(None), None))
+    eye = np.eye(s.shape[-1])
+    gap = np.where(eye == 1, 1, s_row * s_row - s_column * s_column)
+    left, right = swap(u) @ gu, swap(vt @ swap(gvt))
+    left, right = (left - swap(left)) / gap, swap(right) - right
+    core = (
+        left * s_row + s_column * (right / gap) + np.where(eye == 1, restore(gs, (*gs.shape, 1), (gs.ndim,), False), 0)
+    )
+    out = u @ core @ vt
+    out = out + (gu - u @ (swap(u) @ gu)) / s_row @ vt
+    return out + u @ ((gvt - gvt @ swap(vt) @ vt) / s_column)
+
+
+def mse_rule(g: Array, x: Array, y: Array, reduction: str) -> Array:
+    d = x - y
+    return g * (2 if reduction == "sum" else 2 / (math.prod(d.shape) or math.nan)) * d
+
+
+# The table.
+# fmt: off
+
+# arithmetic
+primitive(np.add, "Add", x=lambda g: g, y=lambda g: g)
+primitive(np.subtract, "Sub", x=lambda g: g, y=lambda g: -g)
+primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
+primitive(np.divide, "Div", x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y / y))
+primitive(np.negative, "Neg", x=lambda g: -g)
+primitive(power, "Pow", x=lambda g, x, exponent: g * (exponent * power(x, exponent=exponent - 1))
+          if exponent != 0 else np.zeros_like(g))
+primitive(np.power, "Pow", x=lambda g, x, y: g * np.where(y == 0, 0, y * x ** (y - 1)),
+          y=lambda g, x, y, out: np.where(np.logical_and(x == 0, y >= 0), 0, g * (out * np.log(x))))
+primitive(floor_divide, "Div", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
+primitive(np.remainder, "Remainder", x=lambda g: g, y=lambda g, x, y: -g * np.floor_divide(x, y))
+primitive(np.fmod, "Fmod", x=lambda g: g, y=lambda g, x, y: -g * np.trunc(x / y))
+
+# pointwise
+primitive(np.absolute, "Abs", x=lambda g, x: g * sign(x))
+primitive(sign, "Sign", x=lambda g: np.zeros_like(g))
+primitive(np.floor, "Floor", x=lambda g: np.zeros_like(g))
+primitive(np.ceil, "Ceil", x=lambda g: np.zeros_like(g))
+primitive(np.rint, "Round", x=lambda g: np.zeros_like(g))
+primitive(np.trunc, "Trunc", x=lambda g: np.zeros_like(g))
+primitive(np.exp, "Exp", x=lambda g, out: g * out)
+primitive(np.exp2, "Exp2", x=lambda g, out: g * out * math.log(2))
+primitive(np.expm1, "Expm1", x=lambda g, out: g * (out + 1))
+primitive(np.log, "Log", x=lambda g, x: g / x)
+primitive(np.log2, "Log2", x=lambda g, x: g / (x * math.log(2)))
+primitive(np.log10, "Log10", x=lambda g, x: g / (x * math.log(10)))
+primitive(np.log1p, "Log1P", x=lambda g, x: g / (x + 1))
+primitive(np.sqrt, "Sqrt", x=lambda g, out: g / (2 * out))
+primitive(rsqrt, "Rsqrt", x=lambda g, out: -0.5 * g * (out * out * out))
+primitive(np.square, "Pow", x=lambda g, x: g * (2 * x))
+primitive(np.reciprocal, "Reciprocal", x=lambda g, out: -g * (out * out))
+primitive(np.sin, "Sin", x=lambda g, x: g * np.cos(x))
+primitive(np.cos, "Cos", x=lambda g, x: g * -np.sin(x))
+primitive(np.tan, "Tan", x=lambda g, out: g * (1 + out * out))
+primitive(np.arcsin, "Asin", x=lambda g, x: g / np.sqrt(1 - x * x))
+primitive(np.arccos, "Acos", x=lambda g, x: -g / np.sqrt(1 - x * x))
+primitive(np.arctan, "Atan", x=lambda g, x: g / (x * x + 1))
+primitive(np.arctan2, "Atan2", x=lambda g, x, y: g * y / (x * x + y * y), y=lambda g, x, y: g * -x / (x * x + y * y))
+primitive(np.sinh, "Sinh", x=lambda g, x: g * np.cosh(x))
+primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
+primitive(np.tanh, "Tanh", x=lambda g, out: g * (1 - out * out))
+primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
+primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
+primitive(threshold, "ThresholdBackward", g=lambda g, out: threshold(g, out), out=lambda g: np.zeros_like(g))
+primitive(clamp, "Clamp", x=lambda g, x, low, high: np.where(inside(x, low, high), g, 0))
+primitive(clamp_min, "Clamp", x=lambda g, x, low: np.where(x >= low, g, 0), low=lambda g, x, low: np.where(x < low, g, 0))
+primitive(clamp_max, "Clamp", x=lambda g, x, high: np.where(x <= high, g, 0),
+          high=lambda g, x, high: np.where(x > high, g, 0))
+primitive(clamp_tensor, "Clamp",
+          x=lambda g, x, low, high: np.where(np.logical_and(x >= low, x <= high), g, 0),
+          low=lambda g, x, low, high: np.where(np.logical_and(x < low, low < high), g, 0),
+          high=lambda g, x, low, high: np.where(np.logical_or(x > high, high < low), g, 0))
+primitive(np.maximum, "Maximum", x=lambda g, x, y: np.where(x == y, g / 2, np.where(x < y, 0, g)),
+          y=lambda g, x, y: np.where(x == y, g / 2, np.where(x > y, 0, g)))
+primitive(np.minimum, "Minimum", x=lambda g, x, y: np.where(x == y, g / 2, np.where(x > y, 0, g)),
+          y=lambda g, x, y: np.where(x == y, g / 2, np.where(x < y, 0, g)))
+primitive(np.where, "Where", condition=None, x=lambda g, condition: np.where(condition, g, 0),
+          y=lambda g, condition: np.where(condition, 0, g))
+primitive(cast, "ToCopy", x=lambda g, x_dtype: cast(g, dtype=x_dtype))
+primitive(clone, "Clone", x=lambda g: g)
+primitive(fill, "Copy", x=lambda g: np.zeros_like(g), y=lambda g: g)
+
+for _constant in constants | {np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.invert, np.isfinite, np.isclose}:
+    primitive(_constant, "")
+
+# reductions
+primitive(np.add.reduce, "Sum", x=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims))
+primitive(mean, "Mean", x=lambda g, x_shape, axis, keepdims: spread(g / count(x_shape, axis), x_shape, axis, keepdims))
+primitive(np.multiply.reduce, "Prod", x=product_rule)
+primitive(np.maximum.reduce, "Amax", x=extremum_rule)
+primitive(np.minimum.reduce, "Amin", x=extremum_rule)
+primitive(var, "Var", x=var_rule)
+primitive(std, "Std", x=lambda g, x, out, axis, correction, keepdims: var_rule(
+    np.where(out == 0, 0, g / (2 * out)), x, axis, correction, keepdims))
+primitive(norm, "LinalgVectorNorm", x=norm_rule)
+primitive(logsumexp, "Logsumexp", x=lambda g, x, out, axis, keepdims: restore(g, x.shape, axis, keepdims) * np.exp(
+    x - restore(out, x.shape, axis, keepdims)))
+primitive(softmax, "Softmax", x=lambda g, out, axis: (g - np.add.reduce(g * out, axis=(axis,), keepdims=True)) * out)
+primitive(log_softmax, "LogSoftmax", x=lambda g, out, axis: g - np.exp(out) * np.add.reduce(
+    g, axis=(axis,), keepdims=True))
+primitive(np.add.accumulate, "Cumsum", x=lambda g, axis: flip(np.add.accumulate(flip(g, axis=(axis,)), axis=axis),
+                                                              axis=(axis,)))
+
+# shape
+primitive(reshape, "View", view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
+primitive(swap, "Transpose", view=True, x=lambda g: swap(g))
+primitive(reshape_view, "Unsqueeze", view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
+primitive(permute, "Permute", view=True, x=lambda g, axes: permute(g, axes=inverse(axes)))
+primitive(broadcast, "Expand", view=True, x=lambda g: g)
+primitive(concatenate, "Cat", each=lambda i, g, sizes, axis: getitem(g, index=section(sizes, i, axis)))
+primitive(stack, "Stack", each=lambda i, g, axis: getitem(g, index=(slice(None),) * axis + (i,)))
+primitive(split, "Split", view=True, x=lambda g, sizes, axis: concatenate(*g, sizes=sizes, axis=axis))
+primitive(unbind, "Unbind", view=True, x=lambda g, axis: stack(*g, axis=axis))
+primitive(diagonal, "Diagonal", view=True, x=lambda g, x_shape, offset, axis1, axis2: put_diagonal(
+    g, shape=x_shape, offset=offset, axis1=axis1, axis2=axis2))
+primitive(put_diagonal, "DiagonalBackward", x=lambda g, offset, axis1, axis2: diagonal(
+    g, offset=offset, axis1=axis1, axis2=axis2))
+primitive(flip, "Flip", x=lambda g, axis: flip(g, axis=axis))
+primitive(tril, "Tril", x=lambda g, k: tril(g, k=k))
+primitive(triu, "Triu", x=lambda g, k: triu(g, k=k))
+
+# indexing
+primitive(getitem, "Slice", view=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
+primitive(scatter, "IndexBackward", x=lambda g, index: getitem(g, index=index))
+primitive(put, "IndexPut", x=lambda g, index: put(g, 0, index=index),
+          y=lambda g, index: getitem(g, index=index))
+primitive(strided, "AsStrided", x=lambda g, geometry: scatter_strided(g, geometry=geometry))
+primitive(scatter_strided, "AsStridedBackward", x=lambda g, geometry: strided(g, geometry=geometry))
+primitive(put_strided, "CopySlices", x=lambda g, geometry: put_strided(g, 0, geometry=geometry),
+          y=lambda g, geometry: strided(g, geometry=geometry))
+
+# matrices
+primitive(matmul, "Mm", x=lambda g, y: g @ swap(y), y=lambda g, x: swap(x) @ g)
+primitive(linear, "Addmm", x=lambda g, weight: g @ weight, weight=lambda g, x: swap(rows(g)) @ rows(x),
+          bias=lambda g: g)
+primitive(linear_no_bias, "Mm", x=lambda g, weight: g @ weight, weight=lambda g, x: swap(rows(g)) @ rows(x))
+primitive(squared_error, "MseLoss", x=lambda g, x, y: g * (2 * (x - y)), y=lambda g, x, y: g * (2 * (y - x)))
+primitive(mse_loss, "MseLoss", x=mse_rule, y=lambda g, x, y, reduction: mse_rule(g, y, x, reduction))
+primitive(svd, "LinalgSvd", x=svd_rule)

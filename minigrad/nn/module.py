@@ -1,0 +1,342 @@
+"""Module: a function with parameters."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+from minigrad.autograd.grad_mode import no_grad
+from minigrad.autograd.node import TensorBase
+from minigrad.metadata import dtype, float16, float32, float64
+from minigrad.nn.parameter import Parameter
+from minigrad.tensor import Tensor
+
+
+class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+    """What load_state_dict(strict=False) left out."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return super().__repr__() if any(self) else "<All keys matched successfully>"
+
+
+class Module:
+    """Base of all layers and models: subclass it, set parameters and modules as attributes, and define forward().
+
+    What is registered is what stands in the attributes: Parameters, Modules, and the tensors that register_buffer()
+    named. There is no second place that could disagree.
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.__dict__["_buffer_names"] = {}  # name: whether it is saved
+        self.__dict__["_empty"] = set()  # names of parameters that are registered as None
+        self.training = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, (Parameter, Module)):
+            if "_buffer_names" not in self.__dict__:
+                kind = "parameters" if isinstance(value, Parameter) else "module"
+                raise AttributeError(
+                    f"cannot assign {kind} before Module.__init__() call: call super().__init__() first"
+                )
+        elif value is not None and (
+            isinstance(self.__dict__.get(name), Parameter) or name in self.__dict__.get("_empty", ())
+        ):
+            kind = value.type() if isinstance(value, TensorBase) else type(value).__name__  # type: ignore[attr-defined]
+            raise TypeError(f"cannot assign '{kind}' as parameter '{name}' (torch.nn.Parameter or None expected)")
+        elif value is None and isinstance(self.__dict__.get(name), Parameter):
+            self._empty.add(name)
+        object.__setattr__(self, name, value)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What calling the module computes; to be defined by subclasses."""
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    # registration
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter, or (None) the name of one that may be set later."""
+        self._check_name(name, "parameter")
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+            )
+        setattr(self, name, param)
+        if param is None:
+            self._empty.add(name)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that belongs to the state but is not trained; saved where `persistent`."""
+        self._check_name(name, "buffer")
+        if tensor is not None and not isinstance(tensor, TensorBase):
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (torch Tensor or None required)"
+            )
+        setattr(self, name, tensor)
+        self._buffer_names[name] = persistent
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a module under a name."""
+        self._check_name(name, "module")
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        setattr(self, name, module)
+
+    register_module = add_module
+
+    def _check_name(self, name: str, kind: str) -> None:
+        if "_buffer_names" not in self.__dict__:
+            raise AttributeError(f"cannot assign {kind} before Module.__init__() call: call super().__init__() first")
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+        if "." in name or not name:
+            raise KeyError(f'{kind} name can\'t contain "." or be empty, got: {name!r}')
+        if (
+            hasattr(self, name)
+            and name not in self._empty
+            and not isinstance(self.__dict__.get(name), (Parameter, Module))
+        ):
+            raise KeyError(f"attribute '{name}' already exists")
+
+    # walking
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules that are attributes, each once, with their names."""
+        seen = set()
+        for name, value in self.__dict__.items():
+            if isinstance(value, Module) and value not in seen:
+                seen.add(value)
+                yield name, value
+
+    def children(self) -> Iterator[Module]:
+        """The modules that are attributes."""
+        return (module for _, module in self.named_children())
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, each once, with their dotted names."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, value in self.__dict__.items():
+            if isinstance(value, Module):
+                yield from value.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def _named_tensors(
+        self, belongs: Callable[[Module, str, Any], bool], prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen = set()
+        modules = self.named_modules(None, prefix, remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name, value in module.__dict__.items():
+                if value is not None and belongs(module, name, value) and value not in seen:
+                    if remove_duplicate:
+                        seen.add(value)
+                    yield f"{path}.{name}" if path else name, value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters, each once, with their dotted names."""
+        return self._named_tensors(
+            lambda module, name, value: isinstance(value, Parameter), prefix, recurse, remove_duplicate
+        )
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters: what an optimizer is given."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers, each once, with their dotted names."""
+        return self._named_tensors(
+            lambda module, name, value: name in module._buffer_names, prefix, recurse, remove_duplicate
+        )
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of a dotted name; AttributeError where there is none."""
+        module = self
+        for name in target.split(".") if target else ():
+            found = module.__dict__.get(name)
+            if not isinstance(found, Module):
+                raise AttributeError(f"{type(module).__name__} has no attribute `{name}` that is a module")
+            module = found
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name; AttributeError where there is none."""
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path).__dict__.get(name)
+        if not isinstance(found, Parameter):
+            raise AttributeError(f"`{target}` is not an nn.Parameter")
+        return found
+
+    # state
+
+    def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """Parameters and persistent buffers by dotted name: a module's own, then those of its children."""
+        for name, value in self.__dict__.items():
+            if isinstance(value, Parameter):
+                yield prefix + name, value
+        for name, persistent in self._buffer_names.items():
+            if persistent and self.__dict__[name] is not None:
+                yield prefix + name, self.__dict__[name]
+        for name, value in self.__dict__.items():
+            if isinstance(value, Module):
+                yield from value._state(f"{prefix}{name}.")
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
+        """The parameters and persistent buffers by dotted name, detached but sharing memory."""
+        return OrderedDict((name, x if keep_vars else x.detach()) for name, x in self._state(prefix))
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copy the tensors of `state_dict` into the parameters and buffers.
+
+        RuntimeError for wrong shapes and, where `strict`, missing or unexpected keys. Unlike PyTorch, which has then
+        loaded what fits, nothing is loaded where there is an error.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        own = dict(self._state())
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        errors = []
+        if strict and missing:
+            errors.append(f"Missing key(s) in state_dict: {', '.join(map(quoted, missing))}. ")
+        if strict and unexpected:
+            errors.append(f"Unexpected key(s) in state_dict: {', '.join(map(quoted, unexpected))}. ")
+        for name, value in own.items():
+            given = state_dict.get(name)
+            if name in state_dict and not isinstance(given, TensorBase):
+                errors.append(f"{name}: expected a Tensor from the checkpoint, got {type(given).__name__}.")
+            elif isinstance(given, TensorBase) and given._array.shape != value._array.shape:
+                errors.append(
+                    f"size mismatch for {name}: copying a param with shape {Tensor.shape.__get__(given)} from checkpoint, "
+                    f"the shape in current model is {value.shape}."
+                )
+        if errors:
+            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
+        with no_grad():
+            for name, value in own.items():
+                if name in state_dict and assign:
+                    value.data = state_dict[name].detach()
+                elif name in state_dict:
+                    value.copy_(state_dict[name])
+        return IncompatibleKeys(missing, unexpected)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or set them to zeros."""
+        zero_gradients(self.parameters(), set_to_none)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode here and in all modules below; returns the module."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """train(False)."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set requires_grad of all parameters; returns the module."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` on every module, children first; returns the module."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Convert the floating parameters and buffers, in place; arguments as Tensor.to. Returns the module."""
+        wanted = kwargs.get("dtype", next((x for x in args if isinstance(x, dtype)), None))
+        if wanted is not None and not wanted.is_floating_point:
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={wanted}"
+            )
+        for tensor in [*self.parameters(), *self.buffers()]:
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.to(*args, **kwargs)
+                if tensor._grad is not None:
+                    tensor._grad = tensor._grad.detach().to(*args, **kwargs)
+        return self
+
+    def half(self) -> Self:
+        """to(torch.float16)."""
+        return self.to(float16)
+
+    def float(self) -> Self:
+        """to(torch.float32)."""
+        return self.to(float32)
+
+    def double(self) -> Self:
+        """to(torch.float64)."""
+        return self.to(float64)
+
+    def cpu(self) -> Self:
+        """The module itself, which is on the CPU."""
+        return self
+
+    def cuda(self, device: Any = None) -> Self:
+        """AssertionError: minigrad runs on the CPU alone."""
+        return self.to("cuda")
+
+    # text
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of the repr; to be defined by subclasses."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = [
+            f"({name}): " + repr(value).replace("\n", "\n  ")
+            for name, value in self.__dict__.items()
+            if isinstance(value, Module)
+        ]
+        if not children and len(lines) <= 1:
+            return f"{type(self).__name__}({extra})"
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+def quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def zero_gradients(parameters: Iterator[Any], set_to_none: bool) -> None:
+    """Forget gradients, or set them to zeros without history."""
+    for parameter in parameters:
+        if set_to_none:
+            parameter._grad = None
+        elif parameter._grad is not None:
+            parameter._grad = parameter._grad.detach()
+            parameter._grad.zero_()

@@ -1,0 +1,147 @@
+"""The border between PyTorch's arguments and NumPy's: dtype promotion, dims, shapes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+
+from minigrad.autograd.graph import apply
+from minigrad.autograd.node import TensorBase, wrap
+from minigrad.kernels import cast
+from minigrad.metadata import dtype, dtype_of, get_default_dtype
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+Number = Union[int, float, bool]
+Dims = Union[int, Sequence[int], None]
+_category = {"b": 0, "i": 1, "u": 1, "f": 2}
+_bool, _int64 = np.dtype(bool), np.dtype(np.int64)
+
+
+def pair(x: Any, y: Any) -> tuple[Any, Any]:
+    """Two operands with one dtype, PyTorch's promotion of theirs. Python numbers stay numbers where NumPy agrees."""
+    if isinstance(x, TensorBase):
+        if isinstance(y, TensorBase):
+            if x._array.dtype is y._array.dtype:
+                return x, y
+        elif type(y) is float or type(y) is int:
+            if x._array.dtype.kind == "f":
+                return x, y
+    return promote(x, y)
+
+
+def promote(*operands: Any) -> tuple[Any, ...]:
+    """The operands as tensors of one dtype, PyTorch's promotion of theirs."""
+    target = result_dtype(*operands)
+    return tuple(convert(x, target) for x in operands)
+
+
+def convert(x: Any, target: np.dtype[Any]) -> Tensor:
+    """A tensor or a number as a tensor of the given dtype."""
+    if isinstance(x, TensorBase):
+        return x if x._array.dtype == target else apply(cast, x, dtype=target)
+    return wrap(np.asarray(x).astype(target))
+
+
+def result_dtype(*operands: Any) -> np.dtype[Any]:
+    """torch.result_type: tensors with dimensions decide, then 0-d tensors, then numbers, unless of a higher kind."""
+    result: np.dtype[Any] | None = None
+    groups: tuple[list[np.dtype[Any]], ...] = ([], [], [])
+    for x in operands:
+        if isinstance(x, TensorBase):
+            groups[0 if x._array.ndim else 1].append(x._array.dtype)
+        else:
+            groups[2].append(number_dtype(x))
+    for group in groups:
+        dtype = None
+        for d in group:
+            dtype = d if dtype is None else promote_dtypes(dtype, d)
+        if dtype is not None and (result is None or _category[dtype.kind] > _category[result.kind]):
+            result = dtype
+    assert result is not None
+    return result
+
+
+def promote_dtypes(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """torch.promote_types: as NumPy within a kind; between kinds the higher one, unwidened."""
+    if _category[a.kind] == _category[b.kind]:
+        return np.promote_types(a, b)
+    return a if _category[a.kind] > _category[b.kind] else b
+
+
+def number_dtype(x: Any) -> np.dtype[Any]:
+    """The dtype that a Python or NumPy number counts as; TypeError for anything else."""
+    if isinstance(x, (bool, np.bool_)):
+        return _bool
+    if isinstance(x, (int, np.integer)):
+        return _int64
+    if isinstance(x, (float, np.floating)):
+        return get_default_dtype().numpy
+    raise TypeError(
+        f"an operand must be a Tensor or a number, not {type(x).__name__}: convert it with torch.tensor() first"
+    )
+
+
+def floating(x: Tensor) -> Tensor:
+    """Integers and bools as the default floating dtype, which is what PyTorch's floating-point functions compute in."""
+    return x if x._array.dtype.kind == "f" else apply(cast, x, dtype=get_default_dtype().numpy)
+
+
+def require_tensor(x: Any, function: str, argument: str = "input") -> None:
+    """TypeError, PyTorch's, unless x is a tensor."""
+    if not isinstance(x, TensorBase):
+        raise TypeError(f"{function}(): argument '{argument}' must be Tensor, not {type(x).__name__}")
+
+
+def as_dtype(x: Tensor, to: dtype | None) -> Tensor:
+    """x in the given dtype; x itself where it has it, or none is given."""
+    if to is None or x._array.dtype == to.numpy:
+        return x
+    return apply(cast, x, dtype=to.numpy)
+
+
+def axis_of(dim: Any, ndim: int) -> int:
+    """A dim as an axis from 0; IndexError out of range, TypeError unless an int. 0-d tensors count as 1-d."""
+    try:
+        axis = operator.index(dim)
+    except TypeError:
+        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}") from None
+    n = ndim or 1
+    if not -n <= axis < n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {axis})")
+    return axis % n
+
+
+def axes_of(dim: Dims, ndim: int) -> tuple[int, ...]:
+    """Dims as axes from 0; none, or an empty list of them, means all. RuntimeError where one is named twice."""
+    if dim is None:
+        return tuple(range(ndim))
+    if isinstance(dim, (tuple, list)):
+        if not dim:
+            return tuple(range(ndim))
+        axes = tuple(axis_of(d, ndim) for d in dim)
+        for axis in axes:
+            if axes.count(axis) > 1:
+                raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+    else:
+        axes = (axis_of(dim, ndim),)
+    return axes if ndim else ()
+
+
+def shape_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """A shape given as separate ints or as one sequence; TypeError for anything else."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = tuple(sizes[0])
+    try:
+        return tuple(operator.index(n) for n in sizes)
+    except TypeError:
+        raise TypeError(f"a shape is made of ints, got {', '.join(type(n).__name__ for n in sizes)}") from None
+
+
+def type_name(x: Tensor) -> str:
+    """The name that PyTorch's messages give a tensor's dtype: Float, Long."""
+    return dtype_of(x._array.dtype).legacy.removesuffix("Tensor")

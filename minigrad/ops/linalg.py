@@ -1,0 +1,155 @@
+"""Products of matrices and vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from minigrad import kernels
+from minigrad.autograd.graph import apply
+from minigrad.autograd.node import TensorBase
+from minigrad.ops.arguments import Number, require_tensor, type_name
+from minigrad.ops.pointwise import add, mul
+from minigrad.ops.shaping import transpose
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def same_dtype(x: Tensor, y: Tensor, name: str) -> None:
+    require_tensor(x, name)
+    require_tensor(y, name, "other")
+    if x._array.dtype != y._array.dtype:
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {type_name(x).lower()} != {type_name(y).lower()}; "
+            "convert one with .to(other.dtype)"
+        )
+
+
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of two matrices, (n, k) and (k, m)."""
+    x, y = input, mat2
+    same_dtype(x, y, "mm")
+    if x._array.ndim != 2 or y._array.ndim != 2:
+        raise RuntimeError(f"mm needs two matrices, got shapes {list(x._array.shape)} and {list(y._array.shape)}")
+    if x._array.shape[1] != y._array.shape[0]:
+        (a, b), (c, d) = x._array.shape, y._array.shape
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a}x{b} and {c}x{d})")
+    return apply(kernels.matmul, x, y, out=out)
+
+
+def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of a matrix (n, k) and a vector (k,)."""
+    same_dtype(input, vec, "mv")
+    shape, length = input._array.shape, vec._array.shape
+    if len(shape) != 2 or len(length) != 1 or shape[1] != length[0]:
+        raise RuntimeError(f"size mismatch, got a matrix of shape {list(shape)} and a vector of shape {list(length)}")
+    return apply(kernels.reshape, apply(kernels.matmul, input, column(vec)), shape=shape[:1], out=out)
+
+
+def column(vec: Tensor) -> Tensor:
+    return apply(kernels.reshape_view, vec, shape=(vec._array.size, 1))
+
+
+def row(vec: Tensor) -> Tensor:
+    return apply(kernels.reshape_view, vec, shape=(1, vec._array.size))
+
+
+def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The products of a batch of matrices, (b, n, k) and (b, k, m)."""
+    same_dtype(input, mat2, "bmm")
+    a, b = input._array.shape, mat2._array.shape
+    if len(a) != 3 or len(b) != 3 or a[0] != b[0] or a[2] != b[1]:
+        raise RuntimeError(f"bmm needs shapes (b, n, k) and (b, k, m), got {list(a)} and {list(b)}")
+    return apply(kernels.matmul, input, mat2, out=out)
+
+
+def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inner product of two vectors."""
+    same_dtype(input, tensor, "dot")
+    a, b = input._array.shape, tensor._array.shape
+    if len(a) != 1 or len(b) != 1:
+        raise RuntimeError(f"1D tensors expected, but got {len(a)}D and {len(b)}D tensors")
+    if a != b:
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the same number of elements"
+        )
+    return apply(kernels.reshape, apply(kernels.matmul, row(input), column(tensor)), shape=(), out=out)
+
+
+def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """All products of an element of one vector with one of another: (n,) and (m,) to (n, m)."""
+    require_tensor(input, "outer")
+    require_tensor(vec2, "outer", "vec2")
+    for name, x in (("self", input), ("vec2", vec2)):
+        if x._array.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {x._array.ndim}-D")
+    return mul(column(input), vec2, out=out)
+
+
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of vectors, matrices or batches of matrices, whose leading dims broadcast."""
+    same_dtype(input, other, "matmul")
+    a, b = input._array.ndim, other._array.ndim
+    if a == 2 and b == 2:
+        return mm(input, other, out=out)
+    if not a or not b:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a}D and {b}D")
+    if a == 1 and b == 1:
+        return dot(input, other, out=out)
+    x = row(input) if a == 1 else input
+    y = column(other) if b == 1 else other
+    if x._array.shape[-1] != y._array.shape[-2]:
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied: {list(input._array.shape)} and {list(other._array.shape)}"
+        )
+    try:
+        product = apply(kernels.matmul, x, y, out=None if a == 1 or b == 1 else out)
+    except ValueError:
+        raise RuntimeError(
+            f"the leading dims of {list(input._array.shape)} and {list(other._array.shape)} don't broadcast"
+        ) from None
+    if a != 1 and b != 1:
+        return product
+    shape = product._array.shape
+    return apply(kernels.reshape, product, shape=shape[:-2] + shape[-1:] if a == 1 else shape[:-1], out=out)
+
+
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None
+) -> Tensor:
+    """beta * input + alpha * (mat1 @ mat2)."""
+    require_tensor(input, "addmm")
+    product = mm(mat1, mat2)
+    same_dtype(input, product, "addmm")
+    if beta == 0:  # input is not read: its NaN don't spread
+        return mul(product, alpha, out=out)
+    return add(input if beta == 1 else mul(input, beta), product, alpha=alpha, out=out)
+
+
+def svd(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The thin singular value decomposition of a matrix, or of each of a batch: U, S, V with input = U @ diag(S) @ V.T."""
+    if input._array.ndim < 2:
+        raise RuntimeError(f"svd: The input tensor must have at least 2 dimensions, got {input._array.ndim}")
+    u, s, vt = cast("tuple[Tensor, Tensor, Tensor]", apply(kernels.svd, input))
+    return u, s, transpose(vt, -2, -1)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input @ weight.T + bias: (..., in) with a weight of shape (out, in) to (..., out)."""
+    x, w = input, weight
+    if not isinstance(x, TensorBase) or x._array.dtype is not w._array.dtype:
+        same_dtype(x, w, "linear")
+    if w._array.ndim == 1:
+        return linear(x, row(w), bias).squeeze(-1)
+    if x._array.ndim == 0 or x._array.shape[-1] != w._array.shape[1]:
+        rows = x._array.size // max(x._array.shape[-1], 1) if x._array.ndim else 1
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x._array.shape[-1] if x._array.ndim else 1} and "
+            f"{w._array.shape[1]}x{w._array.shape[0]}): linear got an input of shape {list(x._array.shape)} for a "
+            f"weight of shape {list(w._array.shape)}"
+        )
+    if bias is None:
+        return apply(kernels.linear_no_bias, x, w)
+    if bias._array.dtype is not w._array.dtype:
+        same_dtype(bias, w, "linear")
+    return apply(kernels.linear, x, w, bias)

@@ -1,0 +1,353 @@
+"""Operations that reduce dims, and those along one dim. `dim` is an int, a list of them, or None for all."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.autograd.graph import apply
+from minigrad.autograd.node import TensorBase, wrap
+from minigrad.metadata import dtype as Dtype
+from minigrad.metadata import int64
+from minigrad.ops.arguments import Dims, Number, as_dtype, axes_of, axis_of, floating, pair, require_tensor, type_name
+from minigrad.ops.indexing import take_along
+from minigrad.ops.linalg import svd
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+class ValuesAndIndices(NamedTuple):
+    """What the operations along a dim return: the values, and where along the dim they stood."""
+
+    values: Tensor
+    indices: Tensor
+
+    def __repr__(self) -> str:
+        return f"torch.return_types.{type(self).__name__}(\nvalues={self.values!r},\nindices={self.indices!r})"
+
+
+def return_type(name: str) -> type[ValuesAndIndices]:
+    return type(name, (ValuesAndIndices,), {"__slots__": (), "__module__": "torch.return_types"})
+
+
+_max, _min, _sort, _topk = map(return_type, ("max", "min", "sort", "topk"))
+
+
+def sum(
+    input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Tensor | None = None
+) -> Tensor:
+    """The sum over `dim`; of integers and bools, as int64 unless `dtype` says otherwise."""
+    require_tensor(input, "sum")
+    axis = axes_of(dim, input._array.ndim)
+    return apply(np.add.reduce, summable(input, dtype), axis=axis, keepdims=keepdim, out=out)
+
+
+def summable(x: Tensor, dtype: Dtype | None) -> Tensor:
+    """Integers and bools as int64, in which PyTorch adds and multiplies them up."""
+    return as_dtype(x, int64 if dtype is None and x._array.dtype.kind != "f" else dtype)
+
+
+def mean(
+    input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Tensor | None = None
+) -> Tensor:
+    """The mean over `dim`. RuntimeError for integers, unless a floating `dtype` is given."""
+    require_tensor(input, "mean")
+    x = as_dtype(input, dtype)
+    require_floating(
+        x, "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype"
+    )
+    return apply(kernels.mean, x, axis=axes_of(dim, x._array.ndim), keepdims=keepdim, out=out)
+
+
+def require_floating(x: Tensor, message: str) -> None:
+    if x._array.dtype.kind != "f":
+        raise RuntimeError(f"{message}. Got: {type_name(x)}; convert with .float() first")
+
+
+def prod(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: Dtype | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The product over `dim`, one int or all; its gradient is right where elements are 0."""
+    require_tensor(input, "prod")
+    axis = (
+        axes_of(dim, input._array.ndim) if dim is None else axes_of(axis_of(dim, input._array.ndim), input._array.ndim)
+    )
+    return apply(np.multiply.reduce, summable(input, dtype), axis=axis, keepdims=keepdim, out=out)
+
+
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The largest element; over `dim` (values, indices); of two tensors, maximum(). NaN is the largest."""
+    return extremum(input, dim, keepdim, out, np.maximum, np.argmax, _max)
+
+
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The smallest element; over `dim` (values, indices); of two tensors, minimum(). NaN is the smallest."""
+    return extremum(input, dim, keepdim, out, np.minimum, np.argmin, _min)
+
+
+def extremum(input: Tensor, dim: Any, keepdim: bool, out: Any, ufunc: np.ufunc, arg: Any, kind: Any) -> Any:
+    name = kind.__name__
+    require_tensor(input, name)
+    if isinstance(dim, TensorBase):
+        return apply(ufunc, *pair(input, dim), out=out)
+    if dim is None:
+        if not input._array.size:
+            raise RuntimeError(
+                f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+                "with the 'dim' argument."
+            )
+        return apply(ufunc.reduce, input, axis=tuple(range(input._array.ndim)), keepdims=False, out=out)
+    indices = argextremum(input, dim, True, arg, name)
+    values, indices = along(input, indices, dim, keepdim)
+    if out is not None:
+        out[0].copy_(values), out[1].copy_(indices)
+        return kind(*out)
+    return kind(values, indices)
+
+
+def along(input: Tensor, indices: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
+    """The values at `indices` along `dim`, and the indices, with or without the dim."""
+    values = take_along(input, indices, dim)
+    return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
+
+
+def argextremum(input: Tensor, dim: int | None, keepdim: bool, arg: Any, name: str) -> Tensor:
+    array = input._array
+    if array.dtype.kind == "b" and name.startswith("arg"):
+        raise RuntimeError(f"{name}(): does not support bool input; convert with .int() first")
+    if dim is None:
+        if not array.size:
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
+        indices = np.asarray(arg(array))
+        return wrap(indices.reshape((1,) * array.ndim) if keepdim else indices)
+    axis = axis_of(dim, array.ndim)
+    if not array.ndim:
+        return wrap(np.zeros((), np.int64))
+    if not array.shape[axis]:
+        raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
+    return wrap(arg(array, axis=axis, keepdims=keepdim))
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where along `dim` (of the flattened tensor, without one) the largest element stands first. NaN is the largest."""
+    return argextremum(input, dim, keepdim, np.argmax, "argmax")
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where along `dim` (of the flattened tensor, without one) the smallest element stands first."""
+    return argextremum(input, dim, keepdim, np.argmin, "argmin")
+
+
+def amax(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The largest element over `dim`; ties share the gradient evenly."""
+    return amaximum(input, dim, keepdim, out, np.maximum, "amax")
+
+
+def amin(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The smallest element over `dim`; ties share the gradient evenly."""
+    return amaximum(input, dim, keepdim, out, np.minimum, "amin")
+
+
+def amaximum(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np.ufunc, name: str) -> Tensor:
+    require_tensor(input, name)
+    axis = axes_of(dim, input._array.ndim)
+    for i in axis:
+        if not input._array.shape[i]:
+            raise IndexError(f"{name}(): Expected reduction dim {i} to have non-zero size.")
+    return apply(ufunc.reduce, input, axis=axis, keepdims=keepdim, out=out)
+
+
+def var(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The variance over `dim`: squares of deviations, divided by their number less `correction` (1)."""
+    return spread_of(kernels.var, input, dim, unbiased, keepdim, correction, out)
+
+
+def std(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The standard deviation over `dim`, the square root of the variance; gradient 0 where it is 0."""
+    return spread_of(kernels.std, input, dim, unbiased, keepdim, correction, out)
+
+
+def spread_of(
+    kernel: Any, input: Tensor, dim: Any, unbiased: bool | None, keepdim: bool, correction: Any, out: Tensor | None
+) -> Tensor:
+    require_tensor(input, kernel.__name__)
+    require_floating(input, "std and var only support floating point and complex dtypes")
+    if isinstance(dim, bool):  # var(unbiased)
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    elif unbiased is not None:
+        raise TypeError(f"{kernel.__name__}() takes `unbiased` or `correction`, not both")
+    axis = axes_of(dim, input._array.ndim)
+    return apply(kernel, input, axis=axis, correction=correction, keepdims=keepdim, out=out)
+
+
+def norm(
+    input: Tensor,
+    p: float | str | None = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    out: Tensor | None = None,
+    dtype: Dtype | None = None,
+) -> Tensor:
+    """The p-norm over `dim`; "fro" is p = 2, "nuc" the sum of a matrix's singular values. Gradient 0 where it is 0."""
+    require_tensor(input, "norm")
+    x = as_dtype(input, dtype)
+    require_floating(x, "linalg.vector_norm: Expected a floating point or complex tensor as input")
+    axis = axes_of(dim, x._array.ndim)
+    if p == "nuc":
+        return nuclear_norm(x, axis, keepdim, out)
+    if p is None or p == "fro":
+        p = 2.0
+    elif isinstance(p, str):
+        raise RuntimeError(f"only valid p values are numbers, 'fro' and 'nuc', got {p!r}")
+    if math.isinf(p):
+        for i in axis:
+            if not x._array.shape[i] and (p < 0 or x._array.ndim > 0):
+                raise RuntimeError(
+                    f"linalg.vector_norm cannot compute the {p} norm on the dimension {i} because this dimension is "
+                    "empty and the operation does not have an identity"
+                )
+    return apply(kernels.norm, x, p=float(p), axis=axis, keepdims=keepdim, out=out)
+
+
+def nuclear_norm(x: Tensor, axis: tuple[int, ...], keepdim: bool, out: Tensor | None) -> Tensor:
+    if len(axis) != 2:
+        raise RuntimeError(f"norm with p='nuc' needs two dims, got {list(axis)} of a tensor of {x._array.ndim} dims")
+    kept = tuple(i for i in range(x._array.ndim) if i not in axis)
+    values = svd(apply(kernels.permute, x, axes=kept + axis))[1]
+    total = sum(values, -1, out=None if keepdim else out)
+    if not keepdim:
+        return total
+    shape = tuple(1 if i in axis else n for i, n in enumerate(x._array.shape))
+    return apply(kernels.reshape, total, shape=shape, out=out)
+
+
+def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """log(sum(exp(input))) over `dim`, without overflow."""
+    require_tensor(input, "logsumexp")
+    x = floating(input)
+    return apply(kernels.logsumexp, x, axis=axes_of(dim, x._array.ndim), keepdims=keepdim, out=out)
+
+
+def softmax(input: Tensor, dim: int, dtype: Dtype | None = None, *, out: Tensor | None = None) -> Tensor:
+    """exp(input) / sum(exp(input)) along `dim`."""
+    return normalised(kernels.softmax, input, dim, dtype, out)
+
+
+def log_softmax(input: Tensor, dim: int, dtype: Dtype | None = None, *, out: Tensor | None = None) -> Tensor:
+    """log(softmax(input)) along `dim`, without overflow."""
+    return normalised(kernels.log_softmax, input, dim, dtype, out)
+
+
+def normalised(kernel: Any, input: Tensor, dim: int, dtype: Dtype | None, out: Tensor | None) -> Tensor:
+    name = kernel.__name__
+    require_tensor(input, name)
+    x = as_dtype(input, dtype)
+    if x._array.dtype.kind != "f":
+        raise NotImplementedError(f"\"{name}\" not implemented for '{type_name(x)}'; convert with .float() first")
+    axis = axis_of(dim, x._array.ndim)
+    if not x._array.ndim:
+        return apply(kernels.reshape, apply(kernel, x.reshape(1), axis=0), shape=(), out=out)
+    return apply(kernel, x, axis=axis, out=out)
+
+
+def cumsum(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor | None = None) -> Tensor:
+    """The sums of the elements up to each along `dim`."""
+    require_tensor(input, "cumsum")
+    axis = axis_of(dim, input._array.ndim)
+    x = summable(input, dtype)
+    if not x._array.ndim:
+        return apply(kernels.clone, x, out=out)
+    return apply(np.add.accumulate, x, axis=axis, out=out)
+
+
+def all(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Whether all elements over `dim` are nonzero, as bool (of uint8, as uint8)."""
+    return truth(input, dim, keepdim, out, np.logical_and)
+
+
+def any(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Whether any element over `dim` is nonzero, as bool (of uint8, as uint8)."""
+    return truth(input, dim, keepdim, out, np.logical_or)
+
+
+def truth(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np.ufunc) -> Tensor:
+    require_tensor(input, "all" if ufunc is np.logical_and else "any")
+    array = ufunc.reduce(input._array, axis=axes_of(dim, input._array.ndim), keepdims=keepdim)
+    result = wrap(array.astype(np.uint8) if input._array.dtype == np.uint8 else array)
+    return apply(kernels.clone, result, out=out)
+
+
+def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
+    """How many elements over `dim` are not 0, as int64."""
+    require_tensor(input, "count_nonzero")
+    return wrap(np.add.reduce(input._array != 0, axis=axes_of(dim, input._array.ndim), dtype=np.int64))
+
+
+def sort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
+) -> ValuesAndIndices:
+    """Sorted along `dim`, NaN as the largest: (values, indices). Always stable."""
+    require_tensor(input, "sort")
+    indices = argsort(input, dim, descending)
+    values = take_along(input, indices, dim)
+    if out is not None:
+        values, indices = out[0].copy_(values), out[1].copy_(indices)
+    return _sort(values, indices)
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """The indices that sort `input` along `dim`. Always stable."""
+    require_tensor(input, "argsort")
+    array, axis = input._array, axis_of(dim, input._array.ndim)
+    if not array.ndim:
+        return wrap(np.zeros((), np.int64))
+    if not descending:
+        return wrap(np.argsort(array, axis, kind="stable"))
+    # The reverse of a stable ascending sort of the reversed array is a stable descending one.
+    backwards = np.argsort(np.flip(array, axis), axis, kind="stable")
+    return wrap(np.ascontiguousarray(array.shape[axis] - 1 - np.flip(backwards, axis)))
+
+
+def topk(
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None
+) -> ValuesAndIndices:
+    """The k largest (or smallest) elements along `dim`, in order: (values, indices)."""
+    require_tensor(input, "topk")
+    axis = axis_of(dim, input._array.ndim)
+    length = input._array.shape[axis] if input._array.ndim else 1
+    if not 0 <= k <= length:
+        raise RuntimeError(f"selected index k out of range: k = {k}, and dim {dim} has {length} elements")
+    indices = argsort(input, dim, descending=largest)
+    if input._array.ndim:
+        indices = wrap(indices._array[(slice(None),) * axis + (slice(0, k),)])
+    values = take_along(input, indices, dim)
+    if out is not None:
+        values, indices = out[0].copy_(values), out[1].copy_(indices)
+    return _topk(values, indices)

@@ -1,0 +1,158 @@
+"""Random tensors, from PyTorch's generator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.autograd.node import TensorBase, wrap
+from minigrad.metadata import dtype, int64
+from minigrad.ops.arguments import require_tensor
+from minigrad.ops.creation import Device, default, finished, require_float, sizes
+from minigrad.random import Generator, default_generator
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, and return it."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator from the system's entropy, and return the seed."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator, as uint8."""
+    return wrap(default_generator.get_state())
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Set the state of the default generator to one that get_rng_state() gave."""
+    default_generator.set_state(new_state._array)
+
+
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers in [0, 1), of the given shape."""
+    target = default(dtype)
+    require_float(target, "rand")
+    return finished((generator or default_generator).uniform(sizes(size), target), requires_grad, device)
+
+
+def rand_like(
+    input: Tensor, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform numbers in [0, 1), of the shape and dtype of `input`."""
+    return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Standard normal numbers, of the given shape."""
+    target = default(dtype)
+    require_float(target, "randn")
+    return finished((generator or default_generator).normal(sizes(size), target), requires_grad, device)
+
+
+def randn_like(
+    input: Tensor, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
+) -> Tensor:
+    """Standard normal numbers, of the shape and dtype of `input`."""
+    return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+
+def normal(
+    mean: Tensor | float = 0.0,
+    std: Tensor | float = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers: of `size` for numbers mean and std, else of the shape that the tensors broadcast to."""
+    source = generator or default_generator
+    tensors = [x for x in (mean, std) if isinstance(x, TensorBase)]
+    low = std._array.min(initial=0) if isinstance(std, TensorBase) else std
+    if low < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {low}")
+    if not tensors:
+        if size is None:
+            raise TypeError("normal() needs a size where mean and std are numbers")
+        return finished(source.normal(sizes((size,)), default(dtype), mean, std), requires_grad, device)
+    shape = np.broadcast_shapes(*(x._array.shape for x in tensors))
+    target = tensors[0]._array.dtype
+    m, s = (x._array if isinstance(x, TensorBase) else target.type(x) for x in (mean, std))
+    return finished((source.normal(shape, target) * s + m).astype(target), requires_grad, device)
+
+
+def randint(
+    *args: Any,
+    low: int | None = None,
+    high: int | None = None,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers from low (0) up to before high: randint(high, size) or randint(low, high, size)."""
+    values = list(args)
+    if values and isinstance(values[-1], (tuple, list)):
+        size = values.pop()
+    if len(values) == 1 and high is None:
+        high = values[0]
+    elif values:
+        low, high = (*values, high)[:2]
+    if high is None or size is None:
+        raise TypeError("randint() needs high and size: randint(high, size) or randint(low, high, size)")
+    low = low or 0
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    target = (dtype or int64).numpy
+    return finished((generator or default_generator).integers(sizes((size,)), target, low, high), requires_grad, device)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: dtype = int64, device: Device = None) -> Tensor:
+    """A random permutation of 0 .. n-1."""
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+    return finished((generator or default_generator).permutation(n).astype(dtype.numpy, copy=False), False, device)
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probabilities in `input`, else 0; of its shape and dtype."""
+    require_tensor(input, "bernoulli")
+    p = input._array
+    if not ((p >= 0) & (p <= 1)).all():
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    return wrap((generator or default_generator).bernoulli(p, p.shape, p.dtype))
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices drawn with the weights in each row of `input`: (n,) or (m, n) to (num_samples,) or (m, num_samples)."""
+    require_tensor(input, "multinomial")
+    return wrap((generator or default_generator).multinomial(input._array, num_samples, replacement))

@@ -1,0 +1,330 @@
+"""Operations that rearrange elements. Views share memory with their input, as in PyTorch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.autograd.graph import apply
+from minigrad.autograd.node import TensorBase
+from minigrad.ops.arguments import Dims, axes_of, axis_of, promote, require_tensor, result_dtype, shape_of
+from minigrad.ops.arguments import convert as to_dtype
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def completed(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """A shape with its -1 worked out; RuntimeError where it doesn't fit `size` elements."""
+    if shape.count(-1) > 1:
+        raise RuntimeError(f"only one dimension can be inferred, got shape {list(shape)}")
+    if any(n < -1 for n in shape):
+        raise RuntimeError(f"invalid shape dimension {min(shape)} in {list(shape)}")
+    known = math.prod(n for n in shape if n != -1)
+    if -1 in shape:
+        if known == 0 and size == 0:
+            raise RuntimeError(
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size "
+                "-1 can be any value and is ambiguous"
+            )
+        if known and size % known == 0:
+            return tuple(size // known if n == -1 else n for n in shape)
+    elif known == size:
+        return shape
+    raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
+
+
+def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """The elements in another shape, where one size may be -1; a view where possible, else a copy."""
+    require_tensor(input, "reshape")
+    return apply(kernels.reshape, input, shape=completed(shape_of((shape,)), input._array.size))
+
+
+def view(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The elements in another shape, always sharing memory; RuntimeError where the strides don't allow that."""
+    shape = completed(shape, input._array.size)
+    out = apply(kernels.reshape, input, shape=shape)
+    if input._array.size and not np.may_share_memory(out._array, input._array):
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            f"contiguous subspaces): shape {list(input._array.shape)}, stride {input.stride()}. "
+            "Use .reshape(...) instead."
+        )
+    return out
+
+
+def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
+    """Without the dims of length 1: all, or those named."""
+    require_tensor(input, "squeeze")
+    shape = input._array.shape
+    axes = axes_of(dim, len(shape)) if dim != () else ()
+    return apply(kernels.reshape_view, input, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With a dim of length 1 put in at `dim`."""
+    require_tensor(input, "unsqueeze")
+    shape = input._array.shape
+    axis = axis_of(dim, len(shape) + 1)
+    return apply(kernels.reshape_view, input, shape=(*shape[:axis], 1, *shape[axis:]))
+
+
+def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
+    """With the dims in another order. RuntimeError unless each is named once."""
+    require_tensor(input, "permute")
+    dims, ndim = shape_of((dims,)), input._array.ndim
+    if len(dims) != ndim:
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(dims)}"
+        )
+    axes = tuple(axis_of(d, ndim) for d in dims)
+    if len(set(axes)) != ndim:
+        raise RuntimeError(f"permute(): duplicate dims are not allowed: {list(dims)}")
+    return apply(kernels.permute, input, axes=axes)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """With two dims swapped."""
+    require_tensor(input, "transpose")
+    ndim = input._array.ndim
+    i, j = axis_of(dim0, ndim), axis_of(dim1, ndim)
+    axes = list(range(ndim))
+    if ndim:
+        axes[i], axes[j] = j, i
+    return apply(kernels.permute, input, axes=tuple(axes))
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; 0-d and 1-d tensors as they are. RuntimeError beyond 2-d."""
+    require_tensor(input, "t")
+    ndim = input._array.ndim
+    if ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D")
+    return apply(kernels.permute, input, axes=tuple(reversed(range(ndim))))
+
+
+def movedim(input: Tensor, source: Dims, destination: Dims) -> Tensor:
+    """With the dims `source` moved to the places `destination`, the others in their order."""
+    ndim = input._array.ndim
+    sources = source if isinstance(source, (tuple, list)) else (source,)
+    destinations = destination if isinstance(destination, (tuple, list)) else (destination,)
+    if len(sources) != len(destinations):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({list(sources)} dims) should contain the same "
+            f"number of dims as destination ({list(destinations)} dims)"
+        )
+    start, end = [axis_of(d, ndim) for d in sources], [axis_of(d, ndim) for d in destinations]
+    for axes, name in ((start, "source"), (end, "destination")):
+        if len(set(axes)) != len(axes):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({axes})")
+    axes = [i for i in range(ndim) if i not in start]
+    for i, j in sorted(zip(end, start, strict=True)):
+        axes.insert(i, j)
+    return apply(kernels.permute, input, axes=tuple(axes))
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """With the dims from start_dim to end_dim made one. RuntimeError where they are in the wrong order."""
+    require_tensor(input, "flatten")
+    shape = input._array.shape
+    i, j = axis_of(start_dim, len(shape)), axis_of(end_dim, len(shape))
+    if i > j:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if i == j and shape:
+        return input
+    return apply(kernels.reshape, input, shape=(*shape[:i], math.prod(shape[i : j + 1]), *shape[j + 1 :]))
+
+
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dim."""
+    require_tensor(input, "ravel")
+    return apply(kernels.reshape, input, shape=(input._array.size,))
+
+
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
+    """A view with dims of length 1 stretched and new ones put in front; -1 keeps a length. RuntimeError if impossible."""
+    require_tensor(input, "broadcast_to")
+    shape, size = input._array.shape, shape_of((size,))
+    lead = len(size) - len(shape)
+    if lead < 0:
+        raise RuntimeError(
+            f"expand(tensor{{{list(shape)}}}, size={list(size)}): the number of sizes provided ({len(size)}) must be "
+            f"greater or equal to the number of dimensions in the tensor ({len(shape)})"
+        )
+    target = list(size)
+    for i, n in enumerate(size):
+        have = shape[i - lead] if i >= lead else None
+        if n == -1 and have is not None:
+            target[i] = have
+        elif n < 0:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {i}"
+            )
+        elif have is not None and have not in (1, n):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton "
+                f"dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: {list(shape)}"
+            )
+    return apply(kernels.broadcast, input, shape=tuple(target))
+
+
+def repeat(input: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The tensor repeated along each dim, as numpy.tile."""
+    shape = input._array.shape
+    if len(sizes) < len(shape):
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: "
+            f"{list(sizes)} for shape {list(shape)}"
+        )
+    if any(n < 0 for n in sizes):
+        raise RuntimeError(f"Trying to create tensor with negative dimension: {list(sizes)}")
+    shape = (1,) * (len(sizes) - len(shape)) + shape
+    spaced = apply(kernels.reshape, input, shape=tuple(k for n in shape for k in (1, n)))
+    tiled = apply(kernels.broadcast, spaced, shape=tuple(k for r, n in zip(sizes, shape, strict=True) for k in (r, n)))
+    out = apply(kernels.reshape, tiled, shape=tuple(r * n for r, n in zip(sizes, shape, strict=True)))
+    return out if not np.may_share_memory(out._array, input._array) else out.clone()
+
+
+def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
+    """The tensor repeated along each dim; missing dims count as 1."""
+    sizes = shape_of((dims,))
+    return repeat(input, (1,) * (input._array.ndim - len(sizes)) + sizes)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along `dim`; their other dims must be equal."""
+    tensors = tensor_list(tensors, "cat")
+    if not tensors:
+        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+    dtype = result_dtype(*tensors)
+    tensors = [to_dtype(x, dtype) for x in tensors if x._array.shape != (0,)] or [to_dtype(tensors[0], dtype)]
+    shape = tensors[0]._array.shape
+    if not shape:
+        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    axis = axis_of(dim, len(shape))
+    for i, x in enumerate(tensors):
+        other = x._array.shape
+        if len(other) != len(shape):
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(shape)} and {len(other)}")
+        if other[:axis] + other[axis + 1 :] != shape[:axis] + shape[axis + 1 :]:
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {axis}. Expected shape {list(shape)} but got shape "
+                f"{list(other)} for tensor number {i} in the list."
+            )
+    sizes = tuple(x._array.shape[axis] for x in tensors)
+    return apply(kernels.concatenate, *tensors, sizes=sizes, axis=axis, out=out)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors of one shape joined along a new dim."""
+    tensors = tensor_list(tensors, "stack")
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    shape = tensors[0]._array.shape
+    for i, x in enumerate(tensors):
+        if x._array.shape != shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
+                f"{list(x._array.shape)} at entry {i}"
+            )
+    return apply(kernels.stack, *promote(*tensors), axis=axis_of(dim, len(shape) + 1), out=out)
+
+
+def tensor_list(tensors: Any, name: str) -> list[Tensor]:
+    """A sequence of tensors as a list; TypeError for anything else."""
+    if isinstance(tensors, TensorBase) or not isinstance(tensors, (list, tuple)):
+        raise TypeError(
+            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
+        )
+    for i, x in enumerate(tensors):
+        if not isinstance(x, TensorBase):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+    return list(tensors)
+
+
+def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views cut along `dim`: of the given sizes, or of one size, the last perhaps smaller."""
+    require_tensor(tensor, "split")
+    if not tensor._array.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    axis = axis_of(dim, tensor._array.ndim)
+    length = tensor._array.shape[axis]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0 or (size == 0 and length):
+            raise RuntimeError(f"split expects split_size be positive, but got split_size={size}")
+        count = max(-(-length // size), 1) if size else 1
+        sizes = tuple(min(size, length - i * size) for i in range(count))
+    else:
+        sizes = shape_of((tuple(split_size_or_sections),))
+        if sum(sizes) != length or any(n < 0 for n in sizes):
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {length} (input tensor's size at dimension "
+                f"{axis}), but got split_sizes={list(sizes)}"
+            )
+    return cast("tuple[Tensor, ...]", apply(kernels.split, tensor, sizes=sizes, axis=axis))
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` views of equal length along `dim`, the last perhaps smaller."""
+    require_tensor(input, "chunk")
+    if not input._array.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    length = input._array.shape[axis_of(dim, input._array.ndim)]
+    size = -(-length // chunks)
+    return split(input, size, dim) if size else split(input, (0,) * chunks, dim)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The views at each place along `dim`, without it."""
+    require_tensor(input, "unbind")
+    if not input._array.ndim:
+        raise RuntimeError("unbind: Dimension specified as 0 but tensor has no dimensions")
+    axis = axis_of(dim, input._array.ndim)
+    return cast("tuple[Tensor, ...]", apply(kernels.unbind, input, axis=axis))
+
+
+def flip(input: Tensor, dims: Sequence[int]) -> Tensor:
+    """A copy with the order along `dims` reversed."""
+    require_tensor(input, "flip")
+    axis = axes_of(shape_of((dims,)), input._array.ndim) if shape_of((dims,)) else ()
+    return apply(kernels.flip, input, axis=axis)
+
+
+def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The lower triangle of a matrix, or of each of a batch; 0 above `diagonal`."""
+    return triangle(kernels.tril, input, diagonal, out)
+
+
+def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The upper triangle of a matrix, or of each of a batch; 0 below `diagonal`."""
+    return triangle(kernels.triu, input, diagonal, out)
+
+
+def triangle(kernel: Any, input: Tensor, diagonal: int, out: Tensor | None) -> Tensor:
+    require_tensor(input, kernel.__name__)
+    if input._array.ndim < 2:
+        raise RuntimeError(f"{kernel.__name__}: input tensor must have at least 2 dimensions, got {input._array.ndim}")
+    return apply(kernel, input, k=diagonal, out=out)
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """A view of the diagonal of two dims, which becomes the last dim; `offset` above it if positive."""
+    require_tensor(input, "diagonal")
+    i, j = axis_of(dim1, input._array.ndim), axis_of(dim2, input._array.ndim)
+    if i == j:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return apply(kernels.diagonal, input, offset=offset, axis1=i, axis2=j)
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy, through which gradients pass."""
+    require_tensor(input, "clone")
+    return apply(kernels.clone, input)

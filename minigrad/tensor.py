@@ -1,0 +1,764 @@
+"""class Tensor: an array with a dtype, a device, and a place in the graph. Its methods are the functions of `ops`."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+from minigrad import kernels, ops
+from minigrad.autograd.grad_mode import state
+from minigrad.autograd.graph import apply, backward
+from minigrad.autograd.inplace import as_it_was, bump, check_writable, commit, in_place, refresh
+from minigrad.autograd.node import Array, Node, TensorBase, tensor_class, wrap
+from minigrad.conversion import Conversions
+from minigrad.metadata import (
+    CPU,
+    Size,
+    bool_,
+    by_numpy,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
+from minigrad.metadata import device as Device
+from minigrad.metadata import dtype as Dtype
+from minigrad.ops import indexing, shaping
+from minigrad.ops.arguments import axis_of, shape_of
+from minigrad.ops.creation import array_of, require_float, sizes
+from minigrad.printing import tensor_text
+from minigrad.random import Generator, default_generator
+
+OPERANDS = (TensorBase, int, float, np.generic)
+
+
+def operand(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator from a function: NotImplemented, so that the other side may try, where it is no tensor or number."""
+
+    @functools.wraps(function)
+    def method(self: Tensor, other: Any) -> Any:
+        return function(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    return method
+
+
+def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The operator for a tensor on the right."""
+
+    @functools.wraps(function)
+    def method(self: Tensor, other: Any) -> Any:
+        return function(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    return method
+
+
+def varargs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that takes a shape or dims as separate ints or as one sequence."""
+
+    @functools.wraps(function)
+    def method(self: Tensor, *sizes: Any) -> Any:
+        return function(self, shape_of(sizes))
+
+    return method
+
+
+@tensor_class
+class Tensor(Conversions):
+    """An n-dimensional array whose operations can be differentiated; `torch.tensor(data)` makes one.
+
+    Tensor(data) and Tensor(*sizes) are PyTorch's old constructors: float32, from data or uninitialised.
+    """
+
+    __hash__ = object.__hash__
+    __array_priority__ = 1000
+    is_sparse = is_cuda = is_quantized = is_meta = False
+    layout = "torch.strided"
+
+    def __init__(self, *data: Any) -> None:
+        made = legacy(float32, data)
+        for field in TensorBase.__slots__[1:]:
+            setattr(self, field, getattr(made, field))
+
+    # metadata
+
+    @property
+    def dtype(self) -> Dtype:
+        return by_numpy[self._array.dtype]
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._array.shape)
+
+    @property
+    def device(self) -> Device:
+        return CPU
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def itemsize(self) -> int:
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of one dim."""
+        return self.shape if dim is None else self._array.shape[axis_of(dim, self._array.ndim)]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """How many elements apart neighbours along each dim, or one dim, lie in memory."""
+        steps = tuple(s // self._array.itemsize for s in self._array.strides)
+        return steps if dim is None else steps[dim]
+
+    def storage_offset(self) -> int:
+        """How many elements into its storage the tensor begins."""
+        owner = self._array
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        start = self._array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        return int(start // self._array.itemsize)
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return int(self._array.__array_interface__["data"][0])
+
+    def dim(self) -> int:
+        """The number of dims."""
+        return self._array.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._array.size
+
+    ndimension, nelement, element_size = dim, numel, lambda self: self._array.itemsize
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in memory in the order of the indices."""
+        return self._array.flags.c_contiguous
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating one."""
+        return self._array.dtype.kind == "f"
+
+    def is_complex(self) -> bool:
+        """False: minigrad has no complex tensors."""
+        return False
+
+    # the graph
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are recorded; to be set on leaves."""
+        if self._view is not None:
+            refresh(self)
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        if requires_grad and self._array.dtype.kind != "f":
+            raise RuntimeError(f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}")
+        if self._node is not None and not requires_grad:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
+                "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            )
+        self._requires_grad = bool(requires_grad)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set whether gradients are recorded, on a leaf; returns the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The recorded operation that made the tensor; None for a leaf."""
+        if self._view is not None:
+            refresh(self)
+        return self._node
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made the tensor."""
+        return self.grad_fn is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward() calls have added up; None before the first."""
+        if self._grad is None and self._node is not None and self._node.retained is None:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute "
+                "won't be populated during autograd.backward(). If you indeed want the .grad field to be populated for "
+                "a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: Tensor | None) -> None:
+        if grad is not None:
+            if not isinstance(grad, TensorBase):
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got grad of type {type(grad).__name__}"
+                )
+            if grad is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if grad.dtype != self.dtype:
+                raise RuntimeError(f"assigned grad has data of a different type: {grad.dtype} for {self.dtype}")
+            if grad.shape != self.shape:
+                raise RuntimeError(f"assigned grad has data of a different size: {grad.shape} for {self.shape}")
+        self._grad = grad
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; unlike detach()'s, writes to it are not noticed by the engine."""
+        return wrap(self._array)
+
+    @data.setter
+    def data(self, data: Tensor) -> None:
+        if not isinstance(data, TensorBase):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
+        if self._requires_grad and data._array.dtype.kind != "f":
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point")
+        self._array = data._array
+
+    @property
+    def _version(self) -> int:
+        """How many in-place writes the storage has seen."""
+        return int(self._counter[0])
+
+    @property
+    def _base(self) -> Tensor | None:
+        """The tensor that this one is a view of."""
+        return None if self._view is None else self._view.base
+
+    def _is_view(self) -> bool:
+        return self._view is not None
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add the gradients of this tensor to the .grad of the leaves that it was computed from.
+
+        `gradient`, of this tensor's shape, is the gradient at it; a single element needs none. RuntimeError where the
+        graph is freed, or where what it saved was written to. The other arguments are those of autograd.backward.
+        """
+        backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Let backward() fill .grad though this is not a leaf."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is not None:
+            self._node.retain(self)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether retain_grad() was called on this non-leaf."""
+        return self._node is not None and self._node.retained is not None
+
+    def detach(self) -> Tensor:
+        """The same memory without history; writes to it count as writes to this tensor."""
+        return wrap(self._array, self._counter)
+
+    def detach_(self) -> Tensor:
+        """Forget the history."""
+        self._node, self._requires_grad = None, False
+        return self
+
+    # operators
+
+    __add__, __radd__, __iadd__ = operand(ops.add), operand(ops.add), operand(in_place(ops.add))
+    __sub__, __rsub__, __isub__ = operand(ops.sub), reflected(ops.sub), operand(in_place(ops.sub))
+    __mul__, __rmul__, __imul__ = operand(ops.mul), operand(ops.mul), operand(in_place(ops.mul))
+    __truediv__, __rtruediv__, __itruediv__ = operand(ops.div), reflected(ops.div), operand(in_place(ops.div))
+    __floordiv__, __rfloordiv__ = operand(ops.floor_divide), reflected(ops.floor_divide)
+    __ifloordiv__ = operand(in_place(ops.floor_divide))
+    __mod__, __rmod__, __imod__ = operand(ops.remainder), reflected(ops.remainder), operand(in_place(ops.remainder))
+    __pow__, __rpow__, __ipow__ = operand(ops.pow), reflected(ops.pow), operand(in_place(ops.pow))
+    __matmul__, __rmatmul__ = operand(ops.matmul), reflected(ops.matmul)
+    __and__, __rand__, __iand__ = operand(ops.bitwise_and), operand(ops.bitwise_and), operand(in_place(ops.bitwise_and))
+    __or__, __ror__, __ior__ = operand(ops.bitwise_or), operand(ops.bitwise_or), operand(in_place(ops.bitwise_or))
+    __xor__, __rxor__, __ixor__ = operand(ops.bitwise_xor), operand(ops.bitwise_xor), operand(in_place(ops.bitwise_xor))
+    __lt__, __le__, __gt__, __ge__ = operand(ops.lt), operand(ops.le), operand(ops.gt), operand(ops.ge)
+    __eq__, __ne__ = operand(ops.eq), operand(ops.ne)
+    __neg__, __abs__, __invert__ = ops.neg, ops.abs, ops.bitwise_not
+    __getitem__, __setitem__ = indexing.getitem, in_place(indexing.setitem)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    # Python's protocols
+
+    def __len__(self) -> int:
+        if not self._array.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self._array.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(ops.unbind(self))
+
+    def __reversed__(self) -> Tensor:
+        return ops.flip(self, range(self._array.ndim)) if self._array.ndim else self
+
+    def __contains__(self, element: Any) -> bool:
+        if not isinstance(element, OPERANDS):
+            raise RuntimeError(
+                f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+            )
+        return bool((self == element)._array.any())
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            many = "more than one value" if self._array.size else "no values"
+            raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous: use .any() or .all()")
+        return bool(self._array.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind == "f" or self._array.size != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._array.item())
+
+    def __repr__(self) -> str:
+        node = self.grad_fn
+        return tensor_text(
+            self._array,
+            requires_grad=self._requires_grad,
+            grad_fn=None if node is None else node.name(),
+            default_float=get_default_dtype().numpy,
+        )
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if not self._array.ndim else object.__format__(self, spec)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if id(self) in memo:
+            return memo[id(self)]  # type: ignore[no-any-return]
+        if self.grad_fn is not None:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
+                "moment: use .detach().clone()"
+            )
+        copy = memo[id(self)] = rebuild(type(self), self._array.copy(order="K"), self._requires_grad, None, {})
+        copy._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
+        copy.__dict__.update(deepcopy(self.__dict__, memo))
+        return copy
+
+    def __reduce__(self) -> Any:
+        if self.grad_fn is not None:
+            raise RuntimeError("a tensor with history can't be pickled: use .detach()")
+        return rebuild, (type(self), self._array, self._requires_grad, self._grad, self.__dict__)
+
+    # NumPy's protocols. While the engine runs rules on Tensors, NumPy's functions record; at all other times they
+    # convert, or raise where gradients would be lost.
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **params: Any) -> Any:
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        if state.rules:
+            return apply(function, *inputs, **params)
+        result = function(*(x.numpy() if isinstance(x, Tensor) else x for x in inputs), **params)
+        return wrap(np.asarray(result)) if isinstance(result, (np.ndarray, np.generic)) else result
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if state.rules:
+            return apply(function, *args, **kwargs)
+        return function(*plain(args), **{name: plain(x) for name, x in kwargs.items()})
+
+    # in-place writes
+
+    def fill_(self, value: Any) -> Tensor:
+        """Set every element to a number, or a 0-d tensor."""
+        if isinstance(value, TensorBase) and value._array.ndim:
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value._array.ndim} dimensions."
+            )
+        return self._overwrite(value, "fill_")
+
+    def zero_(self) -> Tensor:
+        """Set every element to 0."""
+        return self._overwrite(0, "zero_")
+
+    def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
+        """Set the elements to those of `src`, which broadcasts to this shape and is converted to this dtype."""
+        return self._overwrite(src, "copy_")
+
+    def _overwrite(self, value: Any, name: str) -> Tensor:
+        check_writable(self)
+        tensor = isinstance(value, TensorBase)
+        if state.grad and (self._requires_grad or (tensor and value._requires_grad)):
+            value = value.to(self.dtype) if tensor else float(value)
+            commit(self, apply(kernels.fill, as_it_was(self), value), name)
+            return self
+        try:
+            state.quiet(np.copyto, self._array, value._array if tensor else value, casting="unsafe")
+        except ValueError:
+            raise RuntimeError(
+                f"The size of tensor a {list(self.shape)} must match the size of tensor b {list(value.shape)}: "
+                f"{name} broadcasts to the tensor it writes to"
+            ) from None
+        bump(self, name)
+        return self
+
+    def _draw(self, name: str, values: Array) -> Tensor:
+        return self._overwrite(wrap(values), name)
+
+    def uniform_(self, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+        """Set the elements to uniform numbers in [a, b)."""
+        check_writable(self)
+        require_float(self._array.dtype, "uniform_")
+        if a > b:
+            raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
+        return self._draw("uniform_", (generator or default_generator).uniform(self.shape, self._array.dtype, a, b))
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+        """Set the elements to normal numbers."""
+        check_writable(self)
+        require_float(self._array.dtype, "normal_")
+        if std < 0:
+            raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+        return self._draw("normal_", (generator or default_generator).normal(self.shape, self._array.dtype, mean, std))
+
+    # from shapes and lists, in the dtype of this tensor
+
+    def new_tensor(self, data: Any, *, dtype: Dtype | None = None, requires_grad: bool = False) -> Tensor:
+        """A tensor of `data`."""
+        return ops.tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_zeros(self, *size: Any, dtype: Dtype | None = None, requires_grad: bool = False) -> Tensor:
+        """A tensor of the given shape filled with 0."""
+        return ops.zeros(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_ones(self, *size: Any, dtype: Dtype | None = None, requires_grad: bool = False) -> Tensor:
+        """A tensor of the given shape filled with 1."""
+        return ops.ones(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_empty(self, *size: Any, dtype: Dtype | None = None, requires_grad: bool = False) -> Tensor:
+        """A tensor of the given shape, uninitialised."""
+        return ops.empty(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_full(
+        self, size: Any, fill_value: Any, *, dtype: Dtype | None = None, requires_grad: bool = False
+    ) -> Tensor:
+        """A tensor of the given shape filled with a number."""
+        return ops.full(size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    # shape
+
+    view_as = lambda self, other: self.view(other.shape)
+    permute, expand, repeat = varargs(ops.permute), varargs(ops.broadcast_to), varargs(ops.repeat)
+    reshape, flip, tile = varargs(ops.reshape), varargs(ops.flip), varargs(ops.tile)
+
+    def view(self, *shape: Any) -> Tensor:
+        """The elements in another shape, sharing memory; RuntimeError where the strides don't allow that."""
+        return shaping.view(self, shape_of(shape))
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        """A view stretched to the shape of `other`."""
+        return ops.broadcast_to(self, other.shape)
+
+    def reshape_as(self, other: Tensor) -> Tensor:
+        """The elements in the shape of `other`."""
+        return ops.reshape(self, other.shape)
+
+    @property
+    def T(self) -> Tensor:
+        """With the order of the dims reversed; deprecated but for matrices."""
+        if self._array.ndim not in (0, 2):
+            warnings.warn(
+                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will "
+                "throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+                "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return ops.permute(self, tuple(reversed(range(self._array.ndim))))
+
+    @property
+    def mT(self) -> Tensor:
+        """Each matrix of a batch transposed."""
+        if self._array.ndim < 2:
+            raise RuntimeError(
+                f"tensor.mT is only supported on matrices or batches of matrices. Got {self._array.ndim}-D tensor."
+            )
+        return ops.transpose(self, -2, -1)
+
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        """This tensor where `condition` holds, `other` elsewhere."""
+        return ops.where(condition, self, other)  # type: ignore[no-any-return]
+
+    # functions as methods
+
+    abs = ops.abs
+    acos = ops.acos
+    add = ops.add
+    addmm = ops.addmm
+    all = ops.all
+    allclose = ops.allclose
+    amax = ops.amax
+    amin = ops.amin
+    any = ops.any
+    argmax = ops.argmax
+    argmin = ops.argmin
+    argsort = ops.argsort
+    asin = ops.asin
+    atan = ops.atan
+    atan2 = ops.atan2
+    bernoulli = ops.bernoulli
+    bitwise_and = ops.bitwise_and
+    bitwise_not = ops.bitwise_not
+    bitwise_or = ops.bitwise_or
+    bitwise_xor = ops.bitwise_xor
+    bmm = ops.bmm
+    broadcast_to = ops.broadcast_to
+    ceil = ops.ceil
+    chunk = ops.chunk
+    clamp = ops.clamp
+    clamp_max = ops.clamp_max
+    clamp_min = ops.clamp_min
+    clone = ops.clone
+    cos = ops.cos
+    cosh = ops.cosh
+    count_nonzero = ops.count_nonzero
+    cumsum = ops.cumsum
+    diagonal = ops.diagonal
+    div = ops.div
+    dot = ops.dot
+    eq = ops.eq
+    equal = ops.equal
+    exp = ops.exp
+    exp2 = ops.exp2
+    expm1 = ops.expm1
+    flatten = ops.flatten
+    floor = ops.floor
+    floor_divide = ops.floor_divide
+    fmod = ops.fmod
+    gather = ops.gather
+    ge = ops.ge
+    gt = ops.gt
+    index_select = ops.index_select
+    isclose = ops.isclose
+    isfinite = ops.isfinite
+    isinf = ops.isinf
+    isnan = ops.isnan
+    le = ops.le
+    log = ops.log
+    log10 = ops.log10
+    log1p = ops.log1p
+    log2 = ops.log2
+    log_softmax = ops.log_softmax
+    logical_and = ops.logical_and
+    logical_not = ops.logical_not
+    logical_or = ops.logical_or
+    logical_xor = ops.logical_xor
+    logsumexp = ops.logsumexp
+    lt = ops.lt
+    masked_fill = ops.masked_fill
+    masked_select = ops.masked_select
+    matmul = ops.matmul
+    max = ops.max
+    maximum = ops.maximum
+    mean = ops.mean
+    min = ops.min
+    minimum = ops.minimum
+    mm = ops.mm
+    movedim = ops.movedim
+    mul = ops.mul
+    multinomial = ops.multinomial
+    mv = ops.mv
+    ne = ops.ne
+    neg = ops.neg
+    nonzero = ops.nonzero
+    norm = ops.norm
+    outer = ops.outer
+    pow = ops.pow
+    prod = ops.prod
+    ravel = ops.ravel
+    reciprocal = ops.reciprocal
+    relu = ops.relu
+    remainder = ops.remainder
+    round = ops.round
+    rsqrt = ops.rsqrt
+    sigmoid = ops.sigmoid
+    sign = ops.sign
+    sin = ops.sin
+    sinh = ops.sinh
+    softmax = ops.softmax
+    sort = ops.sort
+    split = ops.split
+    sqrt = ops.sqrt
+    square = ops.square
+    squeeze = ops.squeeze
+    std = ops.std
+    sub = ops.sub
+    sum = ops.sum
+    t = ops.t
+    tan = ops.tan
+    tanh = ops.tanh
+    topk = ops.topk
+    transpose = ops.transpose
+    tril = ops.tril
+    triu = ops.triu
+    trunc = ops.trunc
+    unbind = ops.unbind
+    unsqueeze = ops.unsqueeze
+    var = ops.var
+
+    # and in place
+
+    abs_ = in_place(ops.abs)
+    acos_ = in_place(ops.acos)
+    add_ = in_place(ops.add)
+    addmm_ = in_place(ops.addmm)
+    asin_ = in_place(ops.asin)
+    atan_ = in_place(ops.atan)
+    atan2_ = in_place(ops.atan2)
+    bitwise_and_ = in_place(ops.bitwise_and)
+    bitwise_not_ = in_place(ops.bitwise_not)
+    bitwise_or_ = in_place(ops.bitwise_or)
+    bitwise_xor_ = in_place(ops.bitwise_xor)
+    ceil_ = in_place(ops.ceil)
+    clamp_ = in_place(ops.clamp)
+    clamp_max_ = in_place(ops.clamp_max)
+    clamp_min_ = in_place(ops.clamp_min)
+    cos_ = in_place(ops.cos)
+    cosh_ = in_place(ops.cosh)
+    cumsum_ = in_place(ops.cumsum)
+    div_ = in_place(ops.div)
+    eq_ = in_place(ops.eq)
+    exp_ = in_place(ops.exp)
+    exp2_ = in_place(ops.exp2)
+    expm1_ = in_place(ops.expm1)
+    floor_ = in_place(ops.floor)
+    floor_divide_ = in_place(ops.floor_divide)
+    fmod_ = in_place(ops.fmod)
+    ge_ = in_place(ops.ge)
+    gt_ = in_place(ops.gt)
+    le_ = in_place(ops.le)
+    log_ = in_place(ops.log)
+    log10_ = in_place(ops.log10)
+    log1p_ = in_place(ops.log1p)
+    log2_ = in_place(ops.log2)
+    logical_and_ = in_place(ops.logical_and)
+    logical_not_ = in_place(ops.logical_not)
+    logical_or_ = in_place(ops.logical_or)
+    logical_xor_ = in_place(ops.logical_xor)
+    lt_ = in_place(ops.lt)
+    masked_fill_ = in_place(ops.masked_fill)
+    mul_ = in_place(ops.mul)
+    ne_ = in_place(ops.ne)
+    neg_ = in_place(ops.neg)
+    pow_ = in_place(ops.pow)
+    reciprocal_ = in_place(ops.reciprocal)
+    relu_ = in_place(ops.relu)
+    remainder_ = in_place(ops.remainder)
+    round_ = in_place(ops.round)
+    rsqrt_ = in_place(ops.rsqrt)
+    sigmoid_ = in_place(ops.sigmoid)
+    sign_ = in_place(ops.sign)
+    sin_ = in_place(ops.sin)
+    sinh_ = in_place(ops.sinh)
+    sqrt_ = in_place(ops.sqrt)
+    square_ = in_place(ops.square)
+    sub_ = in_place(ops.sub)
+    tan_ = in_place(ops.tan)
+    tanh_ = in_place(ops.tanh)
+    tril_ = in_place(ops.tril)
+    triu_ = in_place(ops.triu)
+    trunc_ = in_place(ops.trunc)
+
+
+def plain(x: Any) -> Any:
+    """Tensors as arrays, in nested sequences too."""
+    if isinstance(x, Tensor):
+        return x.numpy()
+    return type(x)(map(plain, x)) if type(x) in (list, tuple) else x
+
+
+def rebuild(
+    cls: type[Tensor], array: Array, requires_grad: bool, grad: Tensor | None, attributes: dict[str, Any]
+) -> Tensor:
+    """A leaf of the given class from its parts: what pickle and deepcopy call."""
+    tensor = object.__new__(cls)
+    for field, value in zip(TensorBase.__slots__[1:], (array, [0], grad, None, requires_grad, None), strict=True):
+        setattr(tensor, field, value)
+    tensor.__dict__.update(attributes)
+    return tensor
+
+
+def legacy(dtype: Dtype, data: tuple[Any, ...]) -> Tensor:
+    """What PyTorch's old constructors make: from data, or uninitialised of the given sizes."""
+    if len(data) == 1 and not isinstance(data[0], int):
+        (source,) = data
+        if isinstance(source, TensorBase) and source._array.dtype == dtype.numpy:
+            return source.detach()  # type: ignore[attr-defined, no-any-return]
+        if isinstance(source, TensorBase):
+            raise TypeError(f"expected a tensor of {dtype} (got {source.dtype}): convert it with .to()")
+        if isinstance(source, Size):
+            data = source
+        else:
+            return wrap(array_of(source, dtype))
+    return wrap(np.empty(sizes(data) if data else (0,), dtype.numpy))
+
+
+class TensorType:
+    """An old tensor type, such as torch.FloatTensor: a constructor, and a class to isinstance()."""
+
+    def __init__(self, dtype: Dtype) -> None:
+        self.dtype = dtype
+        self.__name__ = dtype.legacy
+
+    def __call__(self, *data: Any) -> Tensor:
+        return legacy(self.dtype, data)
+
+    def __instancecheck__(self, x: object) -> bool:
+        return isinstance(x, Tensor) and x.dtype is self.dtype
+
+    def __repr__(self) -> str:
+        return f"<class 'torch.{self.__name__}'>"
+
+
+HalfTensor, FloatTensor, DoubleTensor = TensorType(float16), TensorType(float32), TensorType(float64)
+CharTensor, ShortTensor, IntTensor, LongTensor = (
+    TensorType(int8),
+    TensorType(int16),
+    TensorType(int32),
+    TensorType(int64),
+)
+ByteTensor, BoolTensor = TensorType(uint8), TensorType(bool_)
+
+
+def is_tensor(obj: object) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)

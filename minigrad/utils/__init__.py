@@ -1,0 +1,5 @@
+"""Tools around training."""
+
+from minigrad.utils import data
+
+__all__ = ["data"]

@@ -1,0 +1,136 @@
+"""DataLoader: batches of a dataset, in the order of a sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd.node import TensorBase
+from minigrad.metadata import float64
+from minigrad.ops import as_tensor, stack, tensor
+from minigrad.random import Generator, default_generator
+from minigrad.utils.data.dataset import IterableDataset, TensorDataset
+from minigrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
+    """A batch from a list of samples: tensors stacked, numbers made a tensor, tuples and dicts collated by field."""
+    first = batch[0]
+    if isinstance(first, TensorBase):
+        return stack(batch)  # type: ignore[arg-type]
+    if isinstance(first, (np.ndarray, np.generic)):
+        return stack([as_tensor(np.asarray(x)) for x in batch])
+    if isinstance(first, float):
+        return tensor(batch, dtype=float64)
+    if isinstance(first, int):
+        return tensor(batch)
+    if isinstance(first, (str, bytes)):
+        return batch
+    if isinstance(first, Mapping):
+        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+    if isinstance(first, Sequence):
+        if any(len(sample) != len(first) for sample in batch):
+            raise RuntimeError("each element in list of batch should be of equal size")
+        fields = [default_collate(field) for field in zip(*batch, strict=True)]
+        return type(first)(*fields) if hasattr(first, "_fields") else fields
+    raise TypeError(
+        "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
+        f"{type(first)}: pass a collate_fn"
+    )
+
+
+class DataLoader:
+    """Iterates over batches of `dataset`: batch_size samples each, collated; shuffled anew in each epoch if asked for.
+
+    Samples are loaded in this process: `num_workers`, and the options that go with it, are accepted and make no
+    difference to the batches. ValueError for options that exclude each other, and a batch_size below 1.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[Any] | None = None,
+        batch_sampler: Iterable[Any] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+    ) -> None:
+        if num_workers < 0:
+            raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
+        if sampler is not None and shuffle:
+            raise ValueError("sampler option is mutually exclusive with shuffle")
+        self.iterable = isinstance(dataset, IterableDataset)
+        if self.iterable and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError(
+                "DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler options"
+            )
+        if batch_sampler is not None:
+            if batch_size != 1 or shuffle or sampler is not None or drop_last:
+                raise ValueError(
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
+                )
+            batch_size, drop_last = None, False
+        elif batch_size is None and drop_last:
+            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
+        if sampler is None and not self.iterable:
+            sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+        if batch_size is not None and not self.iterable:
+            assert sampler is not None
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.sampler, self.batch_sampler, self.generator = sampler, batch_sampler, generator
+        self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
+        batched = batch_sampler is not None or (self.iterable and batch_size is not None)
+        self.collate_fn = collate_fn or (default_collate if batched else as_is)
+
+    def __iter__(self) -> Iterator[Any]:
+        # PyTorch draws the seed of its workers here, with or without workers, before the sampler draws its own.
+        (self.generator or default_generator).int64()
+        if self.iterable:
+            return self._iterate()
+        if self.batch_sampler is None:
+            assert self.sampler is not None
+            return (self.collate_fn(self.dataset[i]) for i in self.sampler)
+        return map(self._batch, self.batch_sampler)
+
+    def _batch(self, indices: list[int]) -> Any:
+        if type(self.dataset) is TensorDataset and self.collate_fn is default_collate:
+            return list(self.dataset[indices])  # the same as stacking samples, in one step
+        return self.collate_fn([self.dataset[i] for i in indices])
+
+    def _iterate(self) -> Iterator[Any]:
+        samples = iter(self.dataset)
+        if self.batch_size is None:
+            yield from map(self.collate_fn, samples)
+            return
+        while batch := list(islice(samples, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield self.collate_fn(batch)
+
+    def __len__(self) -> int:
+        if self.iterable:
+            n = len(self.dataset)
+            return (
+                n if self.batch_size is None else n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+            )
+        return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
+
+
+def as_is(sample: Any) -> Any:
+    """What collates where there are no batches: arrays become tensors, all else stays."""
+    return as_tensor(sample) if isinstance(sample, np.ndarray) else sample

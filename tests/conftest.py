@@ -1,0 +1,21 @@
+"""Settings shared by every test: how many examples Hypothesis tries, and a quiet, single-threaded torch."""
+
+import os
+
+import torch
+from hypothesis import HealthCheck, settings
+
+# An example builds tensors in two engines and differentiates twice, so it is slow by Hypothesis's measure, and a
+# drawn case holds arrays, so it is large: neither says that anything is wrong.
+_SUPPRESSED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+
+# CI: the same examples in every run, so that a red test is red again; nothing is written to disk.
+settings.register_profile(
+    "ci", derandomize=True, database=None, deadline=None, max_examples=50, suppress_health_check=_SUPPRESSED
+)
+# Before a release, and after a change to a rule: HYPOTHESIS_PROFILE=deep pytest
+settings.register_profile("deep", deadline=None, max_examples=1000, suppress_health_check=_SUPPRESSED, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+torch.set_num_threads(1)  # the arrays are tiny; pytest-xdist uses the cores
+torch.set_warn_always(True)  # a warning that torch gives once a process would depend on the order of the tests
