@@ -64,7 +64,7 @@ for row, (name, init, activation) in zip(axes, cases, strict=True):
             values = values[values > 0]
             title += ", above 0"
         span = (0, 1) if activation is nn.Sigmoid else (-1, 1) if activation is nn.Tanh else (0, 3)
-        ax.hist(values, bins=40, range=span)
+        ax.hist(values, bins=40, range=span, histtype="stepfilled")
         ax.set_yticks([])
         ax.set_title(title, fontsize=9)
 for ax in axes[-1]:

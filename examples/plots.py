@@ -16,7 +16,7 @@ def redraw(name=None):
     """Show the current figure as it is by now and go on; with a name, also save it as `plots/name.png`."""
     if name is not None:
         os.makedirs(FOLDER, exist_ok=True)
-        plt.savefig(os.path.join(FOLDER, f"{name}.png"), dpi=100, bbox_inches="tight")
+        plt.savefig(os.path.join(FOLDER, f"{name}.png"), dpi=100)
     if on_screen():
         plt.pause(0.1)
 

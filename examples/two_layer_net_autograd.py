@@ -8,6 +8,7 @@ Run: python examples/two_layer_net_autograd.py
 
 import matplotlib.pyplot as plt
 import plots
+from tqdm import tqdm
 
 import minigrad as torch
 
@@ -28,7 +29,7 @@ w2 = torch.randn(H, D_out, device=device, requires_grad=True)
 
 learning_rate = 1e-6
 losses = []
-for t in range(500):
+for t in tqdm(range(500), unit=" steps", disable=None):  # silent where there is no terminal
     # Forward pass. No intermediate value is kept by hand: there is no backward pass to write
     y_pred = x.mm(w1).clamp(min=0).mm(w2)
 
@@ -36,7 +37,7 @@ for t in range(500):
     loss = (y_pred - y).pow(2).sum()
     losses.append(loss.item())
     if t % 50 == 49:
-        print(t + 1, f"{loss.item():.6g}")
+        tqdm.write(f"{t + 1} {loss.item():.6g}")
 
     # Backward pass: w1.grad and w2.grad now hold the gradients of the loss
     loss.backward()

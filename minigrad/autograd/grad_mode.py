@@ -8,7 +8,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast, overload
 
 import numpy as np
 
@@ -101,13 +101,13 @@ class no_grad(GradMode):
 
     mode = False
 
+    @overload
+    def __new__(cls) -> Self: ...
+    @overload
+    def __new__(cls, function: F) -> F: ...
     def __new__(cls, function: Any = None) -> Any:
         # `@no_grad` without parentheses decorates too, as in PyTorch.
-        self = super().__new__(cls)
-        if function is None:
-            return self
-        self.__init__()  # type: ignore[misc]
-        return self(function)
+        return super().__new__(cls) if function is None else cls()(function)
 
 
 class enable_grad(no_grad):

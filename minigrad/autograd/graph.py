@@ -8,10 +8,11 @@ The engine alone handles need, order, accumulation, broadcasting and ownership, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 
-def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None, **params: Any) -> Any:
+def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None, **params: Any) -> Tensor:
     """Run an operation of the table on Tensors and numbers; record it where an input requires gradients.
 
-    Returns a Tensor, or a tuple of them where the function has several results. `out` is a Tensor to write into.
+    Returns a Tensor; a tuple of them, whatever its type says, where the function has several results. `out` is a Tensor
+    to write into.
     """
     primitive = table[function]
     arrays = []
@@ -44,10 +46,13 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
             arrays.append(x)
         bit <<= 1
     if out is not None:
-        return write_out(primitive, arrays, params, needs, out)
-    result = state.quiet(primitive.function, *arrays, **params)
+        return cast("Tensor", write_out(primitive, arrays, params, needs, out))
+    try:
+        result = state.quiet(primitive.function, *arrays, **params)
+    except ValueError as error:
+        raise shape_error(arrays, error) from None
     if type(result) is list or type(result) is tuple:
-        return several(primitive, inputs, arrays, params, needs, result)
+        return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
     tensor = wrap(result)
     if primitive.view:
         join(tensor, inputs[0])
@@ -55,6 +60,19 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
         tensor._node = record(primitive, inputs, arrays, params, needs, tensor._array, tensor._counter)
         tensor._requires_grad = tensor._node is not None
     return tensor
+
+
+def shape_error(arrays: Sequence[Any], error: ValueError) -> RuntimeError:
+    """PyTorch's error for shapes that don't broadcast, from NumPy's."""
+    shapes = [np.shape(x) for x in arrays]
+    for a, b in itertools.combinations(shapes, 2):
+        for i in range(1, min(len(a), len(b)) + 1):
+            if a[-i] != b[-i] and 1 not in (a[-i], b[-i]):
+                return RuntimeError(
+                    f"The size of tensor a ({a[-i]}) must match the size of tensor b ({b[-i]}) at non-singleton dimension "
+                    f"{max(len(a), len(b)) - i}: the shapes {', '.join(str(list(s)) for s in shapes)} don't broadcast"
+                )
+    return RuntimeError(f"{error} (shapes {', '.join(str(list(s)) for s in shapes)})")
 
 
 def several(

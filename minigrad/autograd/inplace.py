@@ -78,7 +78,7 @@ def write_out(
         try:
             state.quiet(primitive.function, *arrays, out=out._array)
         except (TypeError, ValueError):
-            pass  # what NumPy refuses is judged by PyTorch's rules below
+            pass  # what NumPy refuses is judged by the rules below
         else:
             return out
     write(out, np.asarray(state.quiet(primitive.function, *arrays, **params)))

@@ -30,10 +30,12 @@ class Module:
     """
 
     training: bool
+    _buffer_names: dict[str, bool]  # whether each buffer is saved
+    _empty: set[str]  # the names of parameters that are registered as None
 
     def __init__(self) -> None:
-        self.__dict__["_buffer_names"] = {}  # name: whether it is saved
-        self.__dict__["_empty"] = set()  # names of parameters that are registered as None
+        self._buffer_names = {}
+        self._empty = set()
         self.training = True
 
     def __setattr__(self, name: str, value: Any) -> None:
