@@ -40,6 +40,17 @@ File = str | os.PathLike[str] | IO[bytes]
 
 WIDE = 0xFFFFFFFF  # sizes and offsets from here on are written in zip64's eight bytes
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what files of PyTorch before 1.6 begin with
+# What parsing wrong bytes may raise.
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 DAMAGED = "the checkpoint is damaged or cut short, and nothing was loaded"
 REFUSED = "Weights only load failed: the checkpoint asks for more than tensors, numbers, strings and containers"
 TRUST = (
@@ -100,7 +111,7 @@ def rebuild_typed(function: Callable[..., Tensor], cls: type[Tensor], args: Any,
     if function is not rebuild_tensor:
         raise pickle.UnpicklingError(f"{REFUSED}: {function}")
     tensor = rebuild_tensor(*args)
-    if cls is not Tensor:
+    if cls not in (Tensor, ALLOWED["torch.Tensor"]):
         tensor.__class__ = cls
     tensor.__dict__.update(state)
     return tensor
@@ -111,6 +122,25 @@ def latin1(text: str = "", encoding: str = "latin1") -> bytes:
     if encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"{REFUSED}: an encoding, {encoding}")
     return text.encode("latin1")
+
+
+def of(kind: type, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one type of arguments: bytearray(10**12), or the set of an expanded tensor, would fill the memory."""
+
+    def make(*args: Any) -> Any:
+        if any(type(x) is not kind for x in args):
+            raise pickle.UnpicklingError(f"{REFUSED}: {function.__name__} of {[type(x).__name__ for x in args]}")
+        return function(*args)
+
+    return make
+
+
+def hashable(keys: list[Any]) -> list[Any]:
+    """The keys. RecursionError where tuples lie so deep in tuples that hash() would overrun the stack and crash."""
+    for key in keys:
+        if isinstance(key, tuple):
+            repr(key)
+    return keys
 
 
 no_hooks: Callable[[], Any] = OrderedDict  # hooks are never saved
@@ -132,19 +162,22 @@ NAMES = {id(value): name for name, value in TORCH.items()}
 ALLOWED = TORCH | {
     "torch._utils._rebuild_tensor_v3": rebuild_tensor,
     "torch.storage.UntypedStorage": StorageKind(uint8),
-    "collections.OrderedDict": OrderedDict,
-    "collections.Counter": Counter,
-    "builtins.set": set,
-    "builtins.complex": complex,
+    "torch.Tensor": "a name, not to be called",
+    "torch.Size": of(tuple, Size),
+    "collections.OrderedDict": of(type(None), OrderedDict),
+    "collections.Counter": of(dict, Counter),
+    "builtins.set": of(list, lambda items: set(hashable(items))),
+    "builtins.complex": of(float, complex),
     "builtins.bytes": latin1,
-    "builtins.bytearray": lambda data=b"": bytearray(memoryview(data)),  # not of a number, which would be a size
+    "builtins.bytearray": of(bytes, bytearray),
     "_codecs.encode": latin1,
 }
-# PyTorch's opcodes, without NEWOBJ, which makes objects of classes, and with LONG4, which writes long integers.
+# PyTorch's opcodes, without NEWOBJ, which makes objects of classes, and with LONG4, which writes long integers. Those
+# that change an object are in WeightsUnpickler.
 OPCODES = (
-    "PROTO STOP GLOBAL REDUCE BUILD BINPERSID MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT "
-    "BINUNICODE SHORT_BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM "
-    "SETITEMS EMPTY_SET BINGET LONG_BINGET BINPUT LONG_BINPUT"
+    "PROTO STOP GLOBAL REDUCE BINPERSID MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT "
+    "BINUNICODE SHORT_BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST EMPTY_DICT EMPTY_SET BINGET "
+    "LONG_BINGET BINPUT LONG_BINPUT"
 )
 STORAGE_DTYPES = {"BFloat16": "bfloat16", "ComplexFloat": "complex64", "ComplexDouble": "complex128"}
 
@@ -208,29 +241,48 @@ class WeightsUnpickler(Reader, pickle._Unpickler):
     Python's unpickler and not the one in C, which lets a few bytes claim 32 GB: a place of 2**31 in its memo.
     """
 
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
     dispatch = Opcodes({c: pickle._Unpickler.dispatch[c] for c in (getattr(pickle, op)[0] for op in OPCODES.split())})
 
     def find_class(self, module: str, name: str) -> Any:
         known = f"{'builtins' if module == '__builtin__' else module}.{name}"  # Python 2's name, which protocol 2 uses
         return ALLOWED[known] if known in ALLOWED else refuse(module, name)
 
-    def load_build(self) -> None:
-        state = self.stack.pop()  # type: ignore[attr-defined]
-        built = self.stack[-1]  # type: ignore[attr-defined]
-        if type(built) is not OrderedDict:  # else a file could set attributes of minigrad's own classes and functions
-            raise pickle.UnpicklingError(f"{REFUSED}: attributes of {built!r}. {TRUST}")
-        built.__dict__.update(state)
+    def target(self, *kinds: type) -> Any:
+        """What an opcode is to change: none of minigrad's own classes and functions, which are named in files too."""
+        if type(self.stack[-1]) not in kinds:
+            raise pickle.UnpicklingError(f"{REFUSED}: a change to {type(self.stack[-1])}. {TRUST}")
+        return self.stack[-1]
 
-    dispatch[pickle.BUILD[0]] = load_build
+    def extend(self, items: list[Any]) -> None:
+        self.target(list).extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.target(dict, OrderedDict, Counter)
+        for key, value in zip(hashable(items[::2]), items[1::2], strict=True):
+            target[key] = value
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        self.target(OrderedDict).__dict__.update(state)
+
+    dispatch |= {
+        pickle.APPEND[0]: lambda self: self.extend([self.stack.pop()]),
+        pickle.APPENDS[0]: lambda self: self.extend(self.pop_mark()),
+        pickle.SETITEM[0]: lambda self: self.set_items([self.stack.pop(), self.stack.pop()][::-1]),
+        pickle.SETITEMS[0]: lambda self: self.set_items(self.pop_mark()),
+        pickle.BUILD[0]: load_build,
+    }
 
 
 class TrustingUnpickler(Reader, pickle.Unpickler):
     """Makes whatever the file says."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if f"{module}.{name}" in TORCH:
-            return TORCH[f"{module}.{name}"]
-        return refuse(module, name) if module.partition(".")[0] == "torch" else super().find_class(module, name)
+        if module.partition(".")[0] != "torch":
+            return super().find_class(module, name)
+        return TORCH.get(f"{module}.{name}") or ALLOWED.get(f"{module}.{name}") or refuse(module, name)
 
 
 def check_location(storage: Storage, location: str, map_location: Any) -> None:
@@ -292,6 +344,7 @@ def read_records(file: IO[bytes]) -> dict[str, Array]:
             check(stored and not info.flag_bits & 1, f"{name!r} is compressed or encrypted, as PyTorch writes none")
             check(not info.comment, f"{name!r} has a comment: a wrong length can hide other records in it")
         # An archive that lies inside a tensor's bytes must not pass for the whole, when what followed it is cut off.
+        check(bool(infos), "it has no records")
         first, total = min(i.header_offset for i in infos.values()), sum(i.file_size for i in infos.values())
         check(
             first == start and total <= room, f"{total} bytes of records from {first} on, {room} of file from {start}"
@@ -332,13 +385,13 @@ def load(
         check_beginning(file)
         try:
             records = read_records(file)
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError, LookupError, ArithmeticError, struct.error) as error:
-            raise RuntimeError(f"{DAMAGED}: {error}") from error
+        except (zipfile.BadZipFile, NotImplementedError, OSError, *MALFORMED) as error:
+            raise RuntimeError(f"{DAMAGED}: {error!r}") from error
     if not weights_only:
         return TrustingUnpickler(records, map_location, **{"encoding": "utf-8"} | pickle_load_args).load()
     try:
         return WeightsUnpickler(records, map_location, encoding="utf-8").load()
-    except (ArithmeticError, AttributeError, EOFError, LookupError, TypeError, ValueError, struct.error) as error:
+    except MALFORMED as error:
         raise pickle.UnpicklingError(f"Weights only load failed: data.pkl is malformed, {error!r}") from error
 
 
@@ -389,7 +442,7 @@ class Pickler(pickle._Pickler):
         if storage.kind is not kind:
             raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types")
         start = array.__array_interface__["data"][0] - low if owner.size else 0
-        if any(n % array.itemsize for n in (start, len(storage.data), *array.strides)):
+        if any(n < 0 or n % array.itemsize for n in (start, len(storage.data), *array.strides)):
             raise RuntimeError("Cannot save a tensor whose elements lie between other data: save its .clone()")
         offset = start // array.itemsize
         args = storage, offset, tuple(tensor.shape), tensor.stride(), tensor.requires_grad, no_hooks()
@@ -468,10 +521,10 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     """A file that takes the place of `path` when all is written to it, and goes away when that fails."""
     path = os.path.realpath(path)  # what a link points to is replaced, and not the link
     folder, name = os.path.split(path)
-    if not os.path.isdir(folder):
-        raise RuntimeError(f"Parent directory {folder} does not exist.")
-    if os.path.isdir(path):
-        raise RuntimeError(f"open file failed with strerror: Is a directory: {path}")
+    if os.path.isdir(path) or not os.path.isdir(folder):
+        raise RuntimeError(
+            f"{path} is a directory" if os.path.isdir(path) else f"Parent directory {folder} does not exist."
+        )
     if os.path.exists(path) and not (os.path.isfile(path) and os.access(path, os.W_OK)):
         with open(path, "wb") as file:  # devices and pipes are written to; for a file that may not be, this raises
             yield file

@@ -8,7 +8,6 @@ The engine alone handles need, order, accumulation, broadcasting and ownership, 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
@@ -18,7 +17,7 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.inplace import join, refresh, write_out
-from minigrad.autograd.node import Array, Edge, Node, Part, TensorBase, record, wrap
+from minigrad.autograd.node import Array, Edge, Node, Part, TensorBase, record, shape_error, wrap
 from minigrad.derivatives import Primitive, table
 
 if TYPE_CHECKING:
@@ -60,19 +59,6 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
         tensor._node = record(primitive, inputs, arrays, params, needs, tensor._array, tensor._counter)
         tensor._requires_grad = tensor._node is not None
     return tensor
-
-
-def shape_error(arrays: Sequence[Any], error: ValueError) -> RuntimeError:
-    """PyTorch's error for shapes that don't broadcast, from NumPy's."""
-    shapes = [np.shape(x) for x in arrays]
-    for a, b in itertools.combinations(shapes, 2):
-        for i in range(1, min(len(a), len(b)) + 1):
-            if a[-i] != b[-i] and 1 not in (a[-i], b[-i]):
-                return RuntimeError(
-                    f"The size of tensor a ({a[-i]}) must match the size of tensor b ({b[-i]}) at non-singleton dimension "
-                    f"{max(len(a), len(b)) - i}: the shapes {', '.join(str(list(s)) for s in shapes)} don't broadcast"
-                )
-    return RuntimeError(f"{error} (shapes {', '.join(str(list(s)) for s in shapes)})")
 
 
 def several(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.autograd.grad_mode import state
-from minigrad.autograd.node import Array, TensorBase, View, caller, record, wrap
+from minigrad.autograd.node import Array, TensorBase, View, caller, record, shape_error, wrap
 from minigrad.derivatives import Primitive, table
 from minigrad.kernels import Geometry, put_strided, strided
 from minigrad.metadata import dtype_of
@@ -81,7 +81,11 @@ def write_out(
             pass  # what NumPy refuses is judged by the rules below
         else:
             return out
-    write(out, np.asarray(state.quiet(primitive.function, *arrays, **params)))
+    try:
+        value = state.quiet(primitive.function, *arrays, **params)
+    except ValueError as error:
+        raise shape_error(arrays, error) from None
+    write(out, np.asarray(value))
     return out
 
 

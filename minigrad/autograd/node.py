@@ -271,3 +271,16 @@ def record(
     node.sequence = _sequence()
     node.where = caller()
     return node
+
+
+def shape_error(arrays: Sequence[Any], error: ValueError) -> RuntimeError:
+    """PyTorch's error for shapes that don't broadcast, from NumPy's."""
+    shapes = [np.shape(x) for x in arrays]
+    for a, b in itertools.combinations(shapes, 2):
+        for i in range(1, min(len(a), len(b)) + 1):
+            if a[-i] != b[-i] and 1 not in (a[-i], b[-i]):
+                return RuntimeError(
+                    f"The size of tensor a ({a[-i]}) must match the size of tensor b ({b[-i]}) at non-singleton dimension "
+                    f"{max(len(a), len(b)) - i}: the shapes {', '.join(str(list(s)) for s in shapes)} don't broadcast"
+                )
+    return RuntimeError(f"{error} (shapes {', '.join(str(list(s)) for s in shapes)})")
