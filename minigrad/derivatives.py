@@ -127,17 +127,17 @@ class Primitive:
             for i, rule in enumerate(self.rules.values())
             if rule is not None and needs >> i & 1
         )
-        names = dict.fromkeys(name for _, _, names in edges for name in names)
+        needed = dict.fromkeys(name for _, _, names in edges for name in names)
         return Plan(
             edges,
-            tuple((name, arguments[name]) for name in names if name in arguments),
+            tuple((name, arguments[name]) for name in needed if name in arguments),
             tuple(
                 (name, arguments[argument], attribute)
-                for name in names
+                for name in needed
                 for argument, _, attribute in [name.partition("_")]
                 if argument in arguments and attribute in ("shape", "dtype")
             ),
-            "out" in names,
+            "out" in needed,
         )
 
 
@@ -321,7 +321,9 @@ primitive(cast, "ToCopy", x=lambda g, x_dtype: cast(g, dtype=x_dtype))
 primitive(clone, "Clone", x=lambda g: g)
 primitive(fill, "Copy", x=lambda g: np.zeros_like(g), y=lambda g: g)
 
-for _constant in constants | {np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.invert, np.isfinite, np.isclose}:
+_constant: Any
+for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.invert, np.isfinite,
+                  np.isclose):
     primitive(_constant, "")
 
 # reductions

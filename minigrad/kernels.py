@@ -86,7 +86,10 @@ def cast(x: Array, *, dtype: np.dtype[Any]) -> Array:
 
 @dispatched
 def getitem(x: Array, *, index: Any) -> Array:
-    return x[index]
+    out = x[index]
+    if type(out) is np.ndarray:
+        return out
+    return x[(*index, ...) if isinstance(index, tuple) else (index, ...)]  # a 0-d view, where NumPy gives a scalar
 
 
 @dispatched
@@ -355,7 +358,8 @@ def triu(x: Array, *, k: int) -> Array:
 @dispatched
 def svd(x: Array) -> tuple[Array, Array, Array]:
     """The thin singular value decomposition: u, s, vt with x = (u * s) @ vt."""
-    return tuple(np.linalg.svd(x, full_matrices=False))
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    return u, s, vt
 
 
 @dispatched

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -52,10 +52,9 @@ MALFORMED = (
     struct.error,
 )
 DAMAGED = "the checkpoint is damaged or cut short, and nothing was loaded"
-REFUSED = "Weights only load failed: the checkpoint asks for more than tensors, numbers, strings and containers"
-TRUST = (
-    "weights_only=False loads it and runs whatever code it names: only for a file that you trust. Weights alone are "
-    "best saved as torch.save(model.state_dict(), path)"
+REFUSED = (
+    "Weights only load failed. Only tensors, numbers, strings and containers are loaded without running code: save a "
+    "state_dict, or, for a file that you trust, pass weights_only=False. The checkpoint asks for "
 )
 
 
@@ -86,10 +85,8 @@ def rebuild_tensor(
     dtype = storage.kind.dtype
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(storage.data) // dtype.itemsize):
-        raise RuntimeError(
-            f"{DAMAGED}: a tensor of shape {list(size)}, strides {list(stride)} and offset {offset} doesn't fit its "
-            f"storage of {len(storage.data)} bytes of {dtype}"
-        )
+        layout = f"of shape {size}, strides {stride} and offset {offset}"
+        raise RuntimeError(f"{DAMAGED}: a tensor {layout} does not fit {len(storage.data)} bytes of {dtype}")
     if bits:
         raise pickle.UnpicklingError(f"minigrad has no tensors with PyTorch's metadata {bits}: save their .clone()")
     steps = [step * dtype.itemsize for step in stride]
@@ -109,7 +106,7 @@ def rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any 
 def rebuild_typed(function: Callable[..., Tensor], cls: type[Tensor], args: Any, state: Any) -> Tensor:
     """A tensor of a user's class, or with the attributes that a user gave it."""
     if function is not rebuild_tensor:
-        raise pickle.UnpicklingError(f"{REFUSED}: {function}")
+        raise pickle.UnpicklingError(f"{REFUSED}a tensor made by {function}")
     tensor = rebuild_tensor(*args)
     if cls not in (Tensor, ALLOWED["torch.Tensor"]):
         tensor.__class__ = cls
@@ -117,19 +114,12 @@ def rebuild_typed(function: Callable[..., Tensor], cls: type[Tensor], args: Any,
     return tensor
 
 
-def latin1(text: str = "", encoding: str = "latin1") -> bytes:
-    """Bytes, which protocol 2 spells as text; another encoding would import its module."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"{REFUSED}: an encoding, {encoding}")
-    return text.encode("latin1")
-
-
 def of(kind: type, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of one type of arguments: bytearray(10**12), or the set of an expanded tensor, would fill the memory."""
+    """The function for arguments of one type: bytearray(10**12), or the set of an expanded tensor, would not end."""
 
     def make(*args: Any) -> Any:
         if any(type(x) is not kind for x in args):
-            raise pickle.UnpicklingError(f"{REFUSED}: {function.__name__} of {[type(x).__name__ for x in args]}")
+            raise pickle.UnpicklingError(f"{REFUSED}{function.__name__} of {[type(x).__name__ for x in args]}")
         return function(*args)
 
     return make
@@ -168,12 +158,11 @@ ALLOWED = TORCH | {
     "collections.Counter": of(dict, Counter),
     "builtins.set": of(list, lambda items: set(hashable(items))),
     "builtins.complex": of(float, complex),
-    "builtins.bytes": latin1,
+    "builtins.bytes": of(type(None), bytes),
     "builtins.bytearray": of(bytes, bytearray),
-    "_codecs.encode": latin1,
+    "_codecs.encode": lambda text, encoding: text.encode({"latin1": "latin1"}[encoding]),  # bytes in protocol 2
 }
-# PyTorch's opcodes, without NEWOBJ, which makes objects of classes, and with LONG4, which writes long integers. Those
-# that change an object are in WeightsUnpickler.
+# PyTorch's opcodes, without NEWOBJ, which makes objects of any class, and with LONG4, which writes long integers.
 OPCODES = (
     "PROTO STOP GLOBAL REDUCE BINPERSID MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT "
     "BINUNICODE SHORT_BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST EMPTY_DICT EMPTY_SET BINGET "
@@ -184,18 +173,15 @@ STORAGE_DTYPES = {"BFloat16": "bfloat16", "ComplexFloat": "complex64", "ComplexD
 
 def refuse(module: str, name: str) -> NoReturn:
     """UnpicklingError that says what the file asked for, and what to do."""
-    found = re.fullmatch(r"(\w+)Storage|((?:bfloat|complex|float|q?u?int|bits)\w*)", name)
-    if module == "torch" and found:
-        raise pickle.UnpicklingError(
-            f"the checkpoint holds {module}.{name}: minigrad has no tensors of {STORAGE_DTYPES.get(found[1], name)}, "
-            f"convert them in PyTorch, to one of {', '.join(d.name for d in dtypes)}, and save again"
-        )
+    if module == "torch" and (found := re.fullmatch(r"(\w+)Storage|((?:bfloat|complex|float|q?u?int|bits)\w*)", name)):
+        wanted, known = STORAGE_DTYPES.get(found[1], name), ", ".join(d.name for d in dtypes)
+        raise pickle.UnpicklingError(f"minigrad has no tensors of {wanted}: convert them in PyTorch to one of {known}")
     if module.partition(".")[0] == "torch":
         raise pickle.UnpicklingError(
-            f"the checkpoint asks for {module}.{name}, which only PyTorch makes from a file. If it is a whole module, "
+            f"The checkpoint asks for {module}.{name}, which only PyTorch makes from a file. If it is a whole module, "
             "use its weights: torch.save(model.state_dict(), path) in PyTorch, and load_state_dict() here"
         )
-    raise pickle.UnpicklingError(f"{REFUSED}: {module}.{name}. {TRUST}")
+    raise pickle.UnpicklingError(f"{REFUSED}{module}.{name}")
 
 
 class Reader:
@@ -211,14 +197,12 @@ class Reader:
         """The storage that a persistent id names. RuntimeError where its size is not that of the record."""
         word, kind, key, location, numel = pid
         if word != "storage" or not isinstance(kind, StorageKind):
-            raise pickle.UnpicklingError(f"{REFUSED}: a persistent {word}")
+            raise pickle.UnpicklingError(f"{REFUSED}a persistent {word}")
         if key not in self.storages:
             data = self.records.get(f"data/{key}")
             if data is None or len(data) != numel * kind.dtype.itemsize:
-                size = None if data is None else len(data)
-                raise RuntimeError(
-                    f"{DAMAGED}: {numel} elements of {kind.dtype} are to be in data/{key}, of {size} bytes"
-                )
+                found = "missing" if data is None else f"of {len(data)} bytes"
+                raise RuntimeError(f"{DAMAGED}: record data/{key}, of {numel} {kind.dtype}, is {found}")
             if self.records.get("byteorder", data[:0]).tobytes() not in (b"", sys.byteorder.encode()):
                 data.view(kind.dtype.numpy).byteswap(inplace=True)
             self.storages[key] = Storage(kind, key, data)
@@ -228,11 +212,8 @@ class Reader:
         return self.storages[key]
 
 
-class Opcodes(dict[int, Callable[..., None]]):
-    """The opcodes that weights_only=True obeys."""
-
-    def __missing__(self, code: int) -> NoReturn:
-        raise pickle.UnpicklingError(f"{REFUSED}: pickle opcode {bytes([code])!r}. {TRUST}")
+def refuse_opcode(unpickler: WeightsUnpickler) -> NoReturn:
+    raise pickle.UnpicklingError(f"{REFUSED}a pickle opcode that is not among PyTorch's")
 
 
 class WeightsUnpickler(Reader, pickle._Unpickler):
@@ -243,7 +224,8 @@ class WeightsUnpickler(Reader, pickle._Unpickler):
 
     stack: list[Any]
     pop_mark: Callable[[], list[Any]]
-    dispatch = Opcodes({c: pickle._Unpickler.dispatch[c] for c in (getattr(pickle, op)[0] for op in OPCODES.split())})
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict.fromkeys(range(256), refuse_opcode)
+    dispatch |= {code: pickle._Unpickler.dispatch[code] for code in (getattr(pickle, op)[0] for op in OPCODES.split())}
 
     def find_class(self, module: str, name: str) -> Any:
         known = f"{'builtins' if module == '__builtin__' else module}.{name}"  # Python 2's name, which protocol 2 uses
@@ -252,7 +234,7 @@ class WeightsUnpickler(Reader, pickle._Unpickler):
     def target(self, *kinds: type) -> Any:
         """What an opcode is to change: none of minigrad's own classes and functions, which are named in files too."""
         if type(self.stack[-1]) not in kinds:
-            raise pickle.UnpicklingError(f"{REFUSED}: a change to {type(self.stack[-1])}. {TRUST}")
+            raise pickle.UnpicklingError(f"{REFUSED}a change to {type(self.stack[-1])}")
         return self.stack[-1]
 
     def extend(self, items: list[Any]) -> None:
@@ -294,31 +276,24 @@ def check_location(storage: Storage, location: str, map_location: Any) -> None:
     elif map_location is not None and map_location(storage, location) is not None:
         return
     if location.startswith("cuda"):
-        raise RuntimeError(
-            "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are "
-            "running on a CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your "
-            "storages to the CPU."
-        )
+        what = "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False"
+        raise RuntimeError(f"{what}: map your storages to the CPU with map_location=torch.device('cpu')")
     if location != "cpu":
         raise RuntimeError(f"don't know how to restore data location of a storage (tagged with {location})")
 
 
 def check_beginning(file: IO[bytes]) -> None:
     """Pass where a zip archive begins; else raise what PyTorch does."""
-    try:
-        start = file.tell()
-        file.seek(start)
-    except (AttributeError, io.UnsupportedOperation) as error:
-        raise type(error)(f"{error}. You can only torch.load from a file that is seekable, as io.BytesIO is") from None
+    start = file.tell()
+    file.seek(start)  # io.UnsupportedOperation where a file is not seekable, before anything is read from it
     head = file.read(len(LEGACY))
     file.seek(start)
     if not head:
         raise EOFError("the checkpoint is empty")
+    if head == LEGACY:
+        raise pickle.UnpicklingError("This is the format of PyTorch before 1.6: torch.save() it again in PyTorch")
     if not head.startswith(b"PK\3\4"):
-        what = f"the file is no checkpoint: it begins with {head!r}"
-        if head == LEGACY:
-            what = "minigrad doesn't read files of PyTorch before 1.6: load it in PyTorch and torch.save() it again"
-        raise pickle.UnpicklingError(f"Weights only load failed: {what}")
+        raise pickle.UnpicklingError(f"Weights only load failed. This is no checkpoint: it begins with {head!r}")
 
 
 def check(passed: bool, complaint: str) -> None:
@@ -335,7 +310,7 @@ def read_records(file: IO[bytes]) -> dict[str, Array]:
     room = file.seek(0, os.SEEK_END) - start
     with zipfile.ZipFile(file) as archive:
         infos = {info.filename: info for info in archive.infolist()}
-        check(len(infos) == len(archive.infolist()), "two records have the same name")
+        check(0 < len(infos) == len(archive.infolist()), "it has no records, or two of the same name")
         folder = min(infos, default="").partition("/")[0] + "/"
         for name, info in infos.items():
             stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
@@ -344,11 +319,8 @@ def read_records(file: IO[bytes]) -> dict[str, Array]:
             check(stored and not info.flag_bits & 1, f"{name!r} is compressed or encrypted, as PyTorch writes none")
             check(not info.comment, f"{name!r} has a comment: a wrong length can hide other records in it")
         # An archive that lies inside a tensor's bytes must not pass for the whole, when what followed it is cut off.
-        check(bool(infos), "it has no records")
         first, total = min(i.header_offset for i in infos.values()), sum(i.file_size for i in infos.values())
-        check(
-            first == start and total <= room, f"{total} bytes of records from {first} on, {room} of file from {start}"
-        )
+        check(first == start and total <= room, f"{total} bytes of records at {first}, in {room} of file at {start}")
         data = {name.removeprefix(folder): bytearray(archive.read(info)) for name, info in infos.items()}
     check("constants.pkl" not in data, "this is a TorchScript archive, which only PyTorch runs: save the state_dict")
     check({"data.pkl", "version"} <= set(data), "data.pkl or version is missing")
@@ -362,9 +334,9 @@ def load(
     map_location: Any = None,
     pickle_module: Any = None,
     *,
-    weights_only: bool | None = None,
-    mmap: bool | None = None,
-    **pickle_load_args: Any,
+    weights_only: Any = None,
+    mmap: Any = None,
+    **rest: Any,
 ) -> Any:
     """What torch.save, PyTorch's or minigrad's, saved to a path or an open binary file.
 
@@ -379,7 +351,7 @@ def load(
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified: leave it out")
     if mmap and not isinstance(f, (str, os.PathLike)):
         raise ValueError("f must be a file path in order to use the mmap argument")
-    if weights_only and pickle_load_args:
+    if weights_only and rest:
         warnings.warn("pickle_load_args only works if `weights_only=False`.", stacklevel=2)
     with open(f, "rb") if isinstance(f, (str, os.PathLike)) else nullcontext(f) as file:
         check_beginning(file)
@@ -388,7 +360,7 @@ def load(
         except (zipfile.BadZipFile, NotImplementedError, OSError, *MALFORMED) as error:
             raise RuntimeError(f"{DAMAGED}: {error!r}") from error
     if not weights_only:
-        return TrustingUnpickler(records, map_location, **{"encoding": "utf-8"} | pickle_load_args).load()
+        return TrustingUnpickler(records, map_location, **{"encoding": "utf-8"} | rest).load()
     try:
         return WeightsUnpickler(records, map_location, encoding="utf-8").load()
     except MALFORMED as error:
@@ -452,11 +424,7 @@ class Pickler(pickle._Pickler):
 
 
 def save(
-    obj: Any,
-    f: File,
-    pickle_module: Any = pickle,
-    pickle_protocol: int = 2,
-    _use_new_zipfile_serialization: bool = True,
+    obj: Any, f: File, pickle_module: Any = pickle, pickle_protocol: int = 2, _use_new_zipfile_serialization: Any = True
 ) -> None:
     """Save an object to a path or a writable binary file, as PyTorch 2.13 does (format: at the top of this file).
 
@@ -484,15 +452,11 @@ def save(
         f.flush()
 
 
-def serialization_id(checksums: dict[str, int]) -> bytes:
-    """40 digits that stand for all that is saved, as PyTorch's do."""
-    return b"%020d%020d" % struct.unpack("<QQ", hashlib.sha256(repr(checksums).encode()).digest()[:16])
-
-
 def write_archive(file: IO[bytes], folder: str, records: dict[str, Any]) -> None:
     """Write a zip archive to a file that need not be seekable: sizes and checksums follow the bytes."""
     checksums = {name: zlib.crc32(data) for name, data in records.items()}
-    records[".data/serialization_id"] = serialization_id(checksums)
+    serial = int(hashlib.sha256(repr(checksums).encode()).hexdigest(), 16)
+    records[".data/serialization_id"] = b"%040d" % (serial % 10**40)  # stands for all that is saved
     position, directory = 0, b""
     for name, data in records.items():
         path, size = f"{folder}/{name}".encode(), len(data)
@@ -522,9 +486,8 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     path = os.path.realpath(path)  # what a link points to is replaced, and not the link
     folder, name = os.path.split(path)
     if os.path.isdir(path) or not os.path.isdir(folder):
-        raise RuntimeError(
-            f"{path} is a directory" if os.path.isdir(path) else f"Parent directory {folder} does not exist."
-        )
+        wrong = f"{path} is a directory" if os.path.isdir(path) else f"Parent directory {folder} does not exist."
+        raise RuntimeError(wrong)
     if os.path.exists(path) and not (os.path.isfile(path) and os.access(path, os.W_OK)):
         with open(path, "wb") as file:  # devices and pipes are written to; for a file that may not be, this raises
             yield file

@@ -151,8 +151,9 @@ def observe(T: Any, sample: Sample, case: Case, dtype: str) -> list[Seen]:
     """All that shows of one call: its results, its gradient, the gradient of its gradient."""
     record: list[Seen] = []
     args, kwargs, inputs = case.arguments(T, dtype)
-    call = getattr(args[0], sample.name, None) if case.method else functools.partial(sample.call, T)
-    outs = [*leaves_of(attempt(record, "value", lambda: call(*args[case.method :], **kwargs)))]
+    method = case.method and sample.has_method
+    call = getattr(args[0], sample.name, None) if method else functools.partial(sample.call, T)
+    outs = [*leaves_of(attempt(record, "value", lambda: call(*args[method:], **kwargs)))]
     for i, out in enumerate(outs):
         attempt(record, "value", lambda out=out, i=i: record.append(seen(f"value {i}", out, inputs)))
     outs = [out for out in outs if getattr(out, "requires_grad", False)]

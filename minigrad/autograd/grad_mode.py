@@ -27,7 +27,7 @@ class State(threading.local):
         # cost of entering np.errstate for every operation.
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
-        self.quiet = context.run
+        self.quiet: Callable[..., Any] = context.run
 
 
 state = State()
@@ -104,7 +104,7 @@ class no_grad(GradMode):
     @overload
     def __new__(cls) -> Self: ...
     @overload
-    def __new__(cls, function: F) -> F: ...
+    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # a decorated function
     def __new__(cls, function: Any = None) -> Any:
         # `@no_grad` without parentheses decorates too, as in PyTorch.
         return super().__new__(cls) if function is None else cls()(function)

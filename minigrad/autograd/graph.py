@@ -132,11 +132,11 @@ def run_sweep(
 ) -> dict[Edge, Any]:
     """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
     if not create_graph:
-        return state.quiet(sweep, seeds, bool(retain_graph), False, targets)
+        return cast("dict[Edge, Any]", state.quiet(sweep, seeds, bool(retain_graph), False, targets))
     before = state.grad, state.rules, state.quiet
     state.grad, state.rules, state.quiet = True, True, call  # inside, all is quiet already
     try:
-        return before[2](sweep, seeds, retain_graph is not False, True, targets)
+        return cast("dict[Edge, Any]", before[2](sweep, seeds, retain_graph is not False, True, targets))
     finally:
         state.grad, state.rules, state.quiet = before
 
@@ -225,8 +225,6 @@ def own(g: Any, taken: set[int]) -> Array:
 
 def seeds_of(outputs: Any, gradients: Any, create_graph: bool) -> tuple[list[tuple[Edge, Any]], set[int]]:
     """The roots of a sweep with their gradients, and the ids of the arrays that belong to the caller."""
-    if gradients is None and isinstance(outputs, TensorBase):
-        return [(edge_of(outputs), seed(outputs, None, 0, create_graph))], set()
     outputs = sequence_of(outputs)
     given = [None] * len(outputs) if gradients is None else sequence_of(gradients)
     if len(given) != len(outputs):

@@ -33,7 +33,7 @@ def join(tensor: Tensor, source: Tensor) -> None:
         tensor._view = View(base, tensor._counter[0])
 
 
-def refresh(view: Tensor) -> None:
+def refresh(view: TensorBase) -> None:
     """Bring a view's node up to date, where its storage was written to since the node was made."""
     link = view._view
     if link is not None and link.version != view._counter[0]:

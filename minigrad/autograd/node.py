@@ -130,7 +130,7 @@ class Node:
         gradients = []
         for edge, rule, names, shape in edges:
             gx = rule(g, *map(values.__getitem__, names))
-            gradients.append((edge, gx if gx.shape == shape else sum_to(gx, shape)))
+            gradients.append((edge, gx if shape is None or gx.shape == shape else sum_to(gx, shape)))
         if self.checks and not retain:
             self.saved = None
         return gradients

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
-from minigrad.autograd.node import TensorBase
 from minigrad.nn.module import zero_gradients
 from minigrad.tensor import Tensor
 
@@ -16,10 +15,10 @@ class Optimizer:
     """Base of all optimizers. `params` are tensors, or dicts with "params" and hyper-parameters of their own."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        if isinstance(params, TensorBase):
+        if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-                f"{params.type()}: write [param]"  # type: ignore[attr-defined]
+                f"{params.type()}: write [param]"
             )
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
@@ -39,9 +38,9 @@ class Optimizer:
             raise TypeError(
                 "optimizer parameters need to be organized in ordered collections, but the ordering of sets changes"
             )
-        params = [params] if isinstance(params, TensorBase) else list(params)
+        params = [params] if isinstance(params, Tensor) else list(params)
         for p in params:
-            if not isinstance(p, TensorBase):
+            if not isinstance(p, Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
             if p._node is not None:
                 raise ValueError("can't optimize a non-leaf Tensor: give the leaf that it was computed from")
@@ -93,8 +92,8 @@ class Optimizer:
         for number, entries in state_dict["state"].items():
             p = by_number[number]
             state[p] = {
-                k: v.to(p.dtype).clone() if isinstance(v, TensorBase) else deepcopy(v) for k, v in entries.items()
-            }  # type: ignore[attr-defined]
+                k: v.to(p.dtype).clone() if isinstance(v, Tensor) else deepcopy(v) for k, v in entries.items()
+            }
         self.param_groups = [
             {**deepcopy({k: v for k, v in a.items() if k != "params"}), "params": b["params"]}
             for a, b in zip(saved, self.param_groups, strict=True)

@@ -20,7 +20,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """A batch from a list of samples: tensors stacked, numbers made a tensor, tuples and dicts collated by field."""
     first = batch[0]
     if isinstance(first, TensorBase):
-        return stack(batch)  # type: ignore[arg-type]
+        return stack(batch)
     if isinstance(first, (np.ndarray, np.generic)):
         return stack([as_tensor(np.asarray(x)) for x in batch])
     if isinstance(first, float):
