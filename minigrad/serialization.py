@@ -19,7 +19,6 @@ import secrets
 import shutil
 import struct
 import sys
-import warnings
 import zipfile
 import zlib
 from collections import Counter, OrderedDict
@@ -85,8 +84,8 @@ def rebuild_tensor(
     dtype = storage.kind.dtype
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(storage.data) // dtype.itemsize):
-        layout = f"of shape {size}, strides {stride} and offset {offset}"
-        raise RuntimeError(f"{DAMAGED}: a tensor {layout} does not fit {len(storage.data)} bytes of {dtype}")
+        layout = f"shape {size}, strides {stride} and offset {offset}"
+        raise RuntimeError(f"{DAMAGED}: {layout} do not fit {len(storage.data)} bytes of {dtype}")
     if bits:
         raise pickle.UnpicklingError(f"minigrad has no tensors with PyTorch's metadata {bits}: save their .clone()")
     steps = [step * dtype.itemsize for step in stride]
@@ -133,7 +132,6 @@ def hashable(keys: list[Any]) -> list[Any]:
     return keys
 
 
-no_hooks: Callable[[], Any] = OrderedDict  # hooks are never saved
 KINDS = {d: StorageKind(d) for d in dtypes}
 TORCH: dict[str, Any] = {  # what is written, and read, under PyTorch's names
     "torch._utils._rebuild_tensor_v2": rebuild_tensor,
@@ -173,14 +171,12 @@ STORAGE_DTYPES = {"BFloat16": "bfloat16", "ComplexFloat": "complex64", "ComplexD
 
 def refuse(module: str, name: str) -> NoReturn:
     """UnpicklingError that says what the file asked for, and what to do."""
-    if module == "torch" and (found := re.fullmatch(r"(\w+)Storage|((?:bfloat|complex|float|q?u?int|bits)\w*)", name)):
-        wanted, known = STORAGE_DTYPES.get(found[1], name), ", ".join(d.name for d in dtypes)
+    if module == "torch" and (match := re.fullmatch(r"(\w+)Storage|((?:bfloat|complex|float|q?u?int|bits)\w*)", name)):
+        wanted, known = STORAGE_DTYPES.get(match[1], name), ", ".join(d.name for d in dtypes)
         raise pickle.UnpicklingError(f"minigrad has no tensors of {wanted}: convert them in PyTorch to one of {known}")
     if module.partition(".")[0] == "torch":
-        raise pickle.UnpicklingError(
-            f"The checkpoint asks for {module}.{name}, which only PyTorch makes from a file. If it is a whole module, "
-            "use its weights: torch.save(model.state_dict(), path) in PyTorch, and load_state_dict() here"
-        )
+        found = f"{module}.{name}, which only PyTorch makes from a file"
+        raise pickle.UnpicklingError(f"The checkpoint holds {found}. Of a module, torch.save(model.state_dict(), path)")
     raise pickle.UnpicklingError(f"{REFUSED}{module}.{name}")
 
 
@@ -334,9 +330,9 @@ def load(
     map_location: Any = None,
     pickle_module: Any = None,
     *,
-    weights_only: Any = None,
-    mmap: Any = None,
-    **rest: Any,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **pickle_load_args: Any,
 ) -> Any:
     """What torch.save, PyTorch's or minigrad's, saved to a path or an open binary file.
 
@@ -351,8 +347,6 @@ def load(
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified: leave it out")
     if mmap and not isinstance(f, (str, os.PathLike)):
         raise ValueError("f must be a file path in order to use the mmap argument")
-    if weights_only and rest:
-        warnings.warn("pickle_load_args only works if `weights_only=False`.", stacklevel=2)
     with open(f, "rb") if isinstance(f, (str, os.PathLike)) else nullcontext(f) as file:
         check_beginning(file)
         try:
@@ -360,7 +354,7 @@ def load(
         except (zipfile.BadZipFile, NotImplementedError, OSError, *MALFORMED) as error:
             raise RuntimeError(f"{DAMAGED}: {error!r}") from error
     if not weights_only:
-        return TrustingUnpickler(records, map_location, **{"encoding": "utf-8"} | rest).load()
+        return TrustingUnpickler(records, map_location, **{"encoding": "utf-8"} | pickle_load_args).load()
     try:
         return WeightsUnpickler(records, map_location, encoding="utf-8").load()
     except MALFORMED as error:
@@ -375,14 +369,14 @@ class Pickler(pickle._Pickler):
         self.storages: dict[int, tuple[Storage, Array]] = {}  # by the identity of the array that owns the memory
 
     def persistent_id(self, obj: Any) -> Any:
-        if not isinstance(obj, Storage):
-            return None
-        return "storage", obj.kind, obj.key, "cpu", len(obj.data) // obj.kind.dtype.itemsize
+        if isinstance(obj, Storage):
+            return "storage", obj.kind, obj.key, "cpu", len(obj.data) // obj.kind.dtype.itemsize
+        return None
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, Parameter):
             name = "torch._utils._rebuild_parameter" + "_with_state" * bool(obj.__dict__)
-            args = obj.data, obj.requires_grad, no_hooks()
+            args: Any = obj.data, obj.requires_grad, OrderedDict()  # for hooks, which are never saved
             return TORCH[name], (*args, obj.__dict__) if obj.__dict__ else args
         if isinstance(obj, TensorBase):
             return self.reduce_tensor(obj)  # type: ignore[arg-type]
@@ -417,7 +411,7 @@ class Pickler(pickle._Pickler):
         if any(n < 0 or n % array.itemsize for n in (start, len(storage.data), *array.strides)):
             raise RuntimeError("Cannot save a tensor whose elements lie between other data: save its .clone()")
         offset = start // array.itemsize
-        args = storage, offset, tuple(tensor.shape), tensor.stride(), tensor.requires_grad, no_hooks()
+        args: Any = storage, offset, tuple(tensor.shape), tensor.stride(), tensor.requires_grad, OrderedDict()
         if type(tensor) is Tensor and not tensor.__dict__:
             return rebuild_tensor, args
         return rebuild_typed, (rebuild_tensor, type(tensor), args, tensor.__dict__)
@@ -440,9 +434,8 @@ def save(
     pickler = Pickler(pickled, pickle_protocol)
     pickler.dump(obj)
     records: dict[str, Any] = {"data.pkl": pickled.getvalue(), ".format_version": b"1", ".storage_alignment": b"64"}
-    records["byteorder"] = sys.byteorder.encode()
-    records |= {f"data/{storage.key}": storage.data for storage, _ in pickler.storages.values()}
-    records["version"] = b"3\n"
+    storages = {f"data/{storage.key}": storage.data for storage, _ in pickler.storages.values()}
+    records |= {"byteorder": sys.byteorder.encode(), **storages, "version": b"3\n"}
     if isinstance(f, (str, os.PathLike)):
         name = os.path.basename(os.fspath(f))
         with replacing(os.fspath(f)) as file:
@@ -476,8 +469,9 @@ def write_archive(file: IO[bytes], folder: str, records: dict[str, Any]) -> None
     count, size, end = len(records), len(directory), position + len(directory)
     file.write(directory + struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 0x031E, 45, 0, 0, count, count, size, position))
     file.write(struct.pack("<4sLQL", b"PK\6\7", 0, end, 1))
-    shown = min(count, 0xFFFF)
-    file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, shown, shown, size, min(position, WIDE), 0))
+    file.write(
+        struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, min(count, 65535), min(count, 65535), size, min(position, WIDE), 0)
+    )
 
 
 @contextmanager
@@ -486,8 +480,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     path = os.path.realpath(path)  # what a link points to is replaced, and not the link
     folder, name = os.path.split(path)
     if os.path.isdir(path) or not os.path.isdir(folder):
-        wrong = f"{path} is a directory" if os.path.isdir(path) else f"Parent directory {folder} does not exist."
-        raise RuntimeError(wrong)
+        raise RuntimeError(f"Parent directory {folder} does not exist, or {path} is a directory itself.")
     if os.path.exists(path) and not (os.path.isfile(path) and os.access(path, os.W_OK)):
         with open(path, "wb") as file:  # devices and pipes are written to; for a file that may not be, this raises
             yield file

@@ -5,6 +5,7 @@ an in-place form or `out=`, whether the result has a gradient, and which calls r
 """
 
 import functools
+import inspect
 import math
 import operator
 from collections.abc import Callable
@@ -54,6 +55,7 @@ from strategies import (
     two_vectors,
     well_conditioned,
 )
+from torch.overrides import get_testing_overrides
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]  # by position and by keyword
 Params = Callable[[Shape], st.SearchStrategy[Arguments]]
@@ -114,8 +116,21 @@ class Sample:
 
     @property
     def has_out(self) -> bool:
-        """Whether torch's function may take out=: its signature does not tell."""
-        return self.function is None and "." not in self.name and "like" not in self.name
+        return self.function is None and (self.name in OUT or takes_out(self.name))
+
+
+# torch.overrides lists most functions that take out=; these too.
+OUT = {
+    "all", "amax", "amin", "arange", "argmax", "argmin", "argsort", "eye", "floor_divide",
+    "full", "linspace", "log_softmax", "mean", "mm", "nonzero", "ones", "prod", "softmax",
+    "std", "sum", "var", "where", "zeros",
+}  # fmt: skip
+
+
+@functools.cache
+def takes_out(name: str) -> bool:
+    listed = get_testing_overrides().get(getattr(torch, name, None))
+    return listed is not None and "out" in inspect.signature(listed).parameters and "squeeze" not in name
 
 
 @functools.cache

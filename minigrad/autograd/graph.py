@@ -8,6 +8,7 @@ The engine alone handles need, order, accumulation, broadcasting and ownership, 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
@@ -193,6 +194,15 @@ def backward(
     freed unless `retain_graph`; with `create_graph` the gradients can be differentiated again. Nothing is added where
     an error is raised.
     """
+    if create_graph:
+        warnings.warn(
+            "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
+            "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
+            "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
+            "the cycle and avoid the leak.",
+            UserWarning,
+            stacklevel=3,
+        )
     seeds, taken = seeds_of(tensors, grad_tensors, create_graph)
     wanted: dict[Edge, Tensor] = {}
     if inputs is not None:
