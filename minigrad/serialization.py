@@ -175,8 +175,8 @@ def refuse(module: str, name: str) -> NoReturn:
         wanted, known = STORAGE_DTYPES.get(match[1], name), ", ".join(d.name for d in dtypes)
         raise pickle.UnpicklingError(f"minigrad has no tensors of {wanted}: convert them in PyTorch to one of {known}")
     if module.partition(".")[0] == "torch":
-        found = f"{module}.{name}, which only PyTorch makes from a file"
-        raise pickle.UnpicklingError(f"The checkpoint holds {found}. Of a module, torch.save(model.state_dict(), path)")
+        found = f"{module}.{name}, which only PyTorch can make"
+        raise pickle.UnpicklingError(f"The checkpoint holds {found}. Of a model, torch.save() the state_dict() there")
     raise pickle.UnpicklingError(f"{REFUSED}{module}.{name}")
 
 

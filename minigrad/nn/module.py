@@ -340,5 +340,4 @@ def zero_gradients(parameters: Iterator[Any], set_to_none: bool) -> None:
         if set_to_none:
             parameter._grad = None
         elif parameter._grad is not None:
-            parameter._grad = parameter._grad.detach()
-            parameter._grad.zero_()
+            parameter._grad.detach_().zero_()

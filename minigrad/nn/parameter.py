@@ -24,5 +24,10 @@ class Parameter(Tensor):
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
         """All is done in __new__, which a subclass with another signature may rely on."""
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        copy = super().__deepcopy__(memo)
+        copy._grad = None  # as PyTorch's: unlike that of a tensor, a parameter's copy has no gradient
+        return copy  # type: ignore[return-value]
+
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

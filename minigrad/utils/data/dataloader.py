@@ -42,6 +42,19 @@ def default_collate(batch: Sequence[Any]) -> Any:
     )
 
 
+def default_convert(sample: Any) -> Any:
+    """A sample where there are no batches: arrays become tensors, tuples lists; all else stays."""
+    if isinstance(sample, (np.ndarray, np.generic)):
+        return as_tensor(np.asarray(sample))
+    if isinstance(sample, Mapping):
+        return {key: default_convert(value) for key, value in sample.items()}
+    if isinstance(sample, tuple) and hasattr(sample, "_fields"):
+        return type(sample)(*map(default_convert, sample))
+    if isinstance(sample, Sequence) and not isinstance(sample, (str, bytes)):
+        return [default_convert(value) for value in sample]
+    return sample
+
+
 class DataLoader:
     """Iterates over batches of `dataset`: batch_size samples each, collated; shuffled anew in each epoch if asked for.
 
@@ -96,7 +109,7 @@ class DataLoader:
         self.sampler, self.batch_sampler, self.generator = sampler, batch_sampler, generator
         self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
         batched = batch_sampler is not None or (self.iterable and batch_size is not None)
-        self.collate_fn = collate_fn or (default_collate if batched else as_is)
+        self.collate_fn = collate_fn or (default_collate if batched else default_convert)
 
     def __iter__(self) -> Iterator[Any]:
         # PyTorch draws the seed of its workers here, with or without workers, before the sampler draws its own.
@@ -129,8 +142,3 @@ class DataLoader:
                 n if self.batch_size is None else n // self.batch_size if self.drop_last else -(-n // self.batch_size)
             )
         return len(self.sampler if self.batch_sampler is None else self.batch_sampler)  # type: ignore[arg-type]
-
-
-def as_is(sample: Any) -> Any:
-    """What collates where there are no batches: arrays become tensors, all else stays."""
-    return as_tensor(sample) if isinstance(sample, np.ndarray) else sample

@@ -1,0 +1,146 @@
+"""Datasets, samplers and loaders against torch: the same batches, in the same order, from the same seed."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.utils.data
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad
+
+Point = namedtuple("Point", ["x", "y"])
+
+
+def plain(x: Any) -> Any:
+    """What a batch holds, and in which containers."""
+    if isinstance(x, (minigrad.Tensor, torch.Tensor)):
+        return str(x.dtype), x.tolist()
+    if isinstance(x, dict):
+        return {key: plain(value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        return type(x).__name__, [plain(item) for item in x]
+    return x
+
+
+def same(program: Any) -> None:
+    """A program gives the same in both engines, or the same type of error."""
+    found = []
+    for T in (minigrad, torch):
+        T.manual_seed(7)
+        try:
+            found.append(plain(program(T)))
+        except Exception as error:
+            found.append(type(error))
+    assert found[0] == found[1]
+
+
+@given(
+    n=st.integers(1, 40),
+    batch_size=st.integers(1, 12),
+    shuffle=st.booleans(),
+    drop_last=st.booleans(),
+    workers=st.just(0),
+    own=st.booleans(),
+)
+def test_batches(n: int, batch_size: int, shuffle: bool, drop_last: bool, workers: int, own: bool) -> None:
+    def epochs(T: Any) -> Any:
+        x = T.arange(2.0 * n).reshape(n, 2)
+        dataset = T.utils.data.TensorDataset(x, T.arange(n))
+        generator = T.Generator().manual_seed(3) if own else None
+        loader = T.utils.data.DataLoader(
+            dataset, batch_size, shuffle, drop_last=drop_last, num_workers=workers, generator=generator
+        )
+        batches = [list(loader) for _ in range(2)]
+        return len(loader), batches, T.rand(1)  # as many numbers are drawn
+
+    same(epochs)
+
+
+SAMPLES = [
+    [1, 2, 3],
+    [1.5, 2.5],
+    [(1.5, 2), (3.5, 4)],
+    [{"a": 1, "b": (2, 3.0)}, {"a": 4, "b": (5, 6.0)}],
+    ["x", "y"],
+    [Point(1, 2.0), Point(3, 4.0)],
+    [[1, 2], [3, 4]],
+    [np.float32(1), np.float32(2)],
+    [np.arange(3), np.arange(3)],
+    [True, False],
+    [object(), object()],
+    [(1, 2), (3,)],
+]
+
+
+@pytest.mark.parametrize("samples", SAMPLES, ids=repr)
+@pytest.mark.parametrize("batch_size", [1, 2, None])
+def test_collation(samples: list[Any], batch_size: int | None) -> None:
+    if batch_size is None and type(samples[0]) is object:
+        return  # is passed on as it is
+    same(lambda T: list(T.utils.data.DataLoader(samples, batch_size=batch_size)))
+
+
+def test_collation_of_tensors_and_a_function_of_ones_own() -> None:
+    same(lambda T: list(T.utils.data.DataLoader([T.ones(2), T.zeros(2)], batch_size=2)))
+    same(lambda T: list(T.utils.data.DataLoader([1, 2, 3], batch_size=2, collate_fn=sum)))
+    same(lambda T: T.utils.data.default_collate([(T.ones(1), 2), (T.zeros(1), 3)]))
+
+
+def dataset_of(T: Any, n: int) -> Any:
+    class Squares(T.utils.data.Dataset):  # type: ignore[misc, name-defined]
+        def __len__(self) -> int:
+            return n
+
+        def __getitem__(self, i: int) -> Any:
+            return T.tensor([float(i), i * i])
+
+    return Squares()
+
+
+PROGRAMS = {
+    "dataset": lambda T: list(T.utils.data.DataLoader(dataset_of(T, 5), batch_size=2, shuffle=True)),
+    "subset": lambda T: [T.utils.data.Subset(dataset_of(T, 5), [4, 2])[i] for i in range(2)],
+    "concat": lambda T: [(dataset_of(T, 2) + dataset_of(T, 3))[i] for i in (0, 1, 2, 4, -1)],
+    "concat too far": lambda T: (dataset_of(T, 2) + dataset_of(T, 3))[-6],
+    "random_split": lambda T: [s.indices for s in T.utils.data.random_split(range(10), [3, 7])],
+    "random_split by fractions": lambda T: [s.indices for s in T.utils.data.random_split(range(10), [0.25, 0.35, 0.4])],
+    "random_split that doesn't add up": lambda T: T.utils.data.random_split(range(10), [3, 3]),
+    "random sampler": lambda T: list(T.utils.data.RandomSampler(range(5), num_samples=12)),
+    "with replacement": lambda T: list(T.utils.data.RandomSampler(range(5), replacement=True, num_samples=40)),
+    "a sampler of one's own": lambda T: list(T.utils.data.DataLoader([1, 2, 3], batch_size=2, sampler=[2, 0, 1])),
+    "batch sampler": lambda T: list(T.utils.data.DataLoader([1, 2, 3], batch_sampler=[[2, 0], [1]])),
+    "BatchSampler": lambda T: list(T.utils.data.BatchSampler(range(5), 2, drop_last=True)),
+    "nothing": lambda T: list(T.utils.data.DataLoader([], batch_size=2)),
+    "nothing, shuffled": lambda T: T.utils.data.DataLoader([], shuffle=True),
+    "sampler and shuffle": lambda T: T.utils.data.DataLoader([1], shuffle=True, sampler=[0]),
+    "batch_size 0": lambda T: T.utils.data.DataLoader([1], batch_size=0),
+    "batch sampler and batch_size": lambda T: T.utils.data.DataLoader([1], batch_sampler=[[0]], batch_size=2),
+    "no batches, drop_last": lambda T: T.utils.data.DataLoader([1], batch_size=None, drop_last=True),
+    "negative workers": lambda T: T.utils.data.DataLoader([1], num_workers=-1),
+    "unequal tensors": lambda T: T.utils.data.TensorDataset(T.ones(2), T.ones(3)),
+    "index out of range": lambda T: T.utils.data.TensorDataset(T.ones(2))[5],
+    "slice of a TensorDataset": lambda T: T.utils.data.TensorDataset(T.arange(5), T.arange(5))[1:3],
+    "no __getitem__": lambda T: T.utils.data.Dataset()[0],
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_same_as_torch(name: str) -> None:
+    same(PROGRAMS[name])
+
+
+def test_iterable_dataset() -> None:
+    def program(T: Any) -> Any:
+        class Counting(T.utils.data.IterableDataset):  # type: ignore[misc, name-defined]
+            def __iter__(self) -> Any:
+                return iter(range(5))
+
+        return [list(T.utils.data.DataLoader(Counting(), batch_size=size)) for size in (1, 2, None)]
+
+    same(program)
