@@ -208,13 +208,12 @@ class TestRoundTrips:
                 assert reader.read(file)["x"].tolist() == [1, 1, 1]
         assert os.listdir(tmp_path) == [name]
 
-    def test_a_file_that_is_a_path_has_pytorchs_bytes(self, tmp_path):
-        save(load(io.BytesIO(THEIRS.dump([torch.ones(3)]))), tmp_path / "ours.x.pt")
-        torch.save([torch.ones(3)], tmp_path / "theirs.x.pt")
-        ours, theirs = [(tmp_path / f"{name}.x.pt").read_bytes() for name in ("ours", "theirs")]
-        assert {len(name) for name in zipfile.ZipFile(io.BytesIO(ours)).namelist()}
-        names = [zipfile.ZipFile(io.BytesIO(data)).namelist() for data in (ours, theirs)]
-        assert [name.replace("ours.x/", "theirs.x/") for name in names[0]] == names[1]
+    def test_the_folder_in_the_archive_is_named_after_the_file(self, tmp_path):
+        for name in ("model.pt", "a.b.pth", "checkpoint"):
+            save([1], tmp_path / name)
+            ours = zipfile.ZipFile(tmp_path / name).namelist()
+            torch.save([1], tmp_path / name)
+            assert zipfile.ZipFile(tmp_path / name).namelist() == ours
 
     def test_writes_to_a_file_that_cannot_seek(self):
         class Pipe:
@@ -226,10 +225,10 @@ class TestRoundTrips:
             def flush(self):
                 self.flushed = True
 
-        pipe = Pipe()
-        save(sample(minigrad), pipe)
+        pipe, made = Pipe(), sample(minigrad)
+        save(made, pipe)
         assert pipe.flushed
-        assert pipe.data == OURS.dump(load(io.BytesIO(pipe.data)))
+        assert pipe.data == OURS.dump(made)
 
     def test_a_file_within_a_file(self):
         data = OURS.dump([minigrad.ones(3)])
@@ -258,19 +257,20 @@ class TestRoundTrips:
         model = writer.T.nn.Sequential(writer.T.nn.Linear(3, 4), writer.T.nn.Tanh(), writer.T.nn.Linear(4, 2))
         twin = reader.T.nn.Sequential(reader.T.nn.Linear(3, 4), reader.T.nn.Tanh(), reader.T.nn.Linear(4, 2))
         state = reader.load(writer.dump(model.state_dict()))
-        assert state._metadata == model.state_dict()._metadata
+        assert describe(state) == describe(model.state_dict())
         twin.load_state_dict(state)
         for ours, theirs in zip(twin.parameters(), model.parameters(), strict=True):
             assert ours.tolist() == theirs.tolist()
 
-    def test_optimizer_and_scheduler_states(self):
-        x = torch.nn.Parameter(torch.ones(3))
-        optimizer = torch.optim.Adam([x], lr=0.1)
-        x.sum().backward()
-        optimizer.step()
-        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5])
-        made = [optimizer.state_dict(), scheduler.state_dict()]
-        assert describe(load(io.BytesIO(THEIRS.dump(made)))) == describe(made)
+    @BOTH
+    def test_optimizer_and_scheduler_states(self, writer, reader):
+        adam = {"step": writer.T.tensor(1.0), "exp_avg": writer.T.ones(3), "exp_avg_sq": writer.T.ones(3)}
+        group = {"lr": 0.1, "betas": (0.9, 0.999), "foreach": None, "amsgrad": False, "params": [0, 1]}
+        made = [
+            {"state": {0: adam, 1: {}}, "param_groups": [group]},
+            {"milestones": Counter([3, 5]), "_last_lr": [0.1]},
+        ]
+        assert describe(reader.load(writer.dump(made))) == describe(made)
 
     @pytest.mark.parametrize(
         ("dtype", "name"),
@@ -309,8 +309,8 @@ class TestRoundTrips:
                 assert x.stride() == tuple(s // array.itemsize for s in array.strides)
 
     def test_many_records(self):
-        made = [minigrad.full((1,), i) for i in range(3000)]
-        assert [int(x) for x in torch.load(io.BytesIO(OURS.dump(made)))] == list(range(3000))
+        made = [minigrad.full((1,), i) for i in range(300)]
+        assert [int(x) for x in torch.load(io.BytesIO(OURS.dump(made)))] == list(range(300))
 
     @pytest.mark.skipif(not DEEP, reason="writes 13 GB")
     def test_more_than_four_gigabytes(self, tmp_path):
@@ -363,7 +363,12 @@ def archive(records, folder="archive/", compression=zipfile.ZIP_STORED):
 
 def checkpoint(program, **records):
     """A checkpoint with this pickle, whose tensors' storage, data/0, has 6 float32 elements."""
-    plain = {"data.pkl": program, "version": b"3\n", "byteorder": b"little", "data/0": np.arange(6, dtype="f4").tobytes()}
+    plain = {
+        "data.pkl": program,
+        "version": b"3\n",
+        "byteorder": b"little",
+        "data/0": np.arange(6, dtype="f4").tobytes(),
+    }
     return archive(plain | records)
 
 
@@ -417,7 +422,11 @@ HOSTILE = {  # name: (pickle, type of the error, what its message must name)
     "extension": (b"\x82\x01", pickle.UnpicklingError, "opcode"),
     "global from the stack": (text("os") + text("system") + b"\x93", pickle.UnpicklingError, "opcode"),
     "text persistent id": (b"Pname\n", pickle.UnpicklingError, "opcode"),
-    "attributes of a class": (g("torch.device") + b"}" + text("type") + text("x") + b"sb", pickle.UnpicklingError, "change"),
+    "attributes of a class": (
+        g("torch.device") + b"}" + text("type") + text("x") + b"sb",
+        pickle.UnpicklingError,
+        "change",
+    ),
     "attributes of a function": (
         g("torch._utils._rebuild_tensor_v2") + b"}" + text("__doc__") + text("x") + b"sb",
         pickle.UnpicklingError,
@@ -433,10 +442,10 @@ HOSTILE = {  # name: (pickle, type of the error, what its message must name)
     "the set of a tensor": (reduce("builtins.set", HUGE), pickle.UnpicklingError, "Tensor"),
     "the shape of a tensor": (reduce("torch.Size", HUGE), pickle.UnpicklingError, "Tensor"),
     "a decompressor": (reduce("_codecs.encode", text("x"), text("bz2")), pickle.UnpicklingError, "bz2"),
-    "deep key": (b"})" + b"\x85" * 10**6 + b"Ns", pickle.UnpicklingError, "RecursionError"),
-    "deep item": (reduce("builtins.set", b"](" + b")" + b"\x85" * 10**6 + b"e"), pickle.UnpicklingError, "Recursion"),
-    "deep shape": (reduce("torch.Size", b")" + b"\x85" * 10**6), None, None),
-    "nothing": (b"", pickle.UnpicklingError, "EOFError"),
+    "deep key": (b"})" + b"\x85" * 300_000 + b"Ns", pickle.UnpicklingError, "RecursionError"),
+    "deep item": (reduce("builtins.set", b"](" + b")" + b"\x85" * 300_000 + b"e"), pickle.UnpicklingError, "Recursion"),
+    "deep shape": (reduce("torch.Size", b")" + b"\x85" * 300_000), None, None),
+    "nothing": (b"", pickle.UnpicklingError, "malformed"),
     "no value": (b".", pickle.UnpicklingError, "IndexError"),
     "no memo": (b"h\x05", pickle.UnpicklingError, "5"),
     "long text": (b"X" + struct.pack("<I", 2**31), pickle.UnpicklingError, "malformed"),
@@ -477,7 +486,7 @@ HOSTILE = {  # name: (pickle, type of the error, what its message must name)
     "another constructor": (
         reduce("torch._tensor._rebuild_from_type_v2", g("builtins.complex"), g("torch.Tensor"), b")", b"}"),
         pickle.UnpicklingError,
-        "complex",
+        "made by",
     ),
     "another type": (
         reduce(
@@ -517,7 +526,10 @@ class TestHostile:
         assert "antigravity" not in sys.modules
 
     def test_what_the_pickles_are_made_of_is_right(self):
-        assert load(io.BytesIO(checkpoint(b"\x80\x02" + tensor((2, 3), (3, 1)) + b"."))).tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert load(io.BytesIO(checkpoint(b"\x80\x02" + tensor((2, 3), (3, 1)) + b"."))).tolist() == [
+            [0, 1, 2],
+            [3, 4, 5],
+        ]
         assert load(io.BytesIO(checkpoint(b"\x80\x02" + HUGE + b"."))).shape == (10**12,)
 
     def test_what_code_would_run_is_said_and_weights_only_false_runs_it(self):
@@ -570,7 +582,6 @@ class TestHostile:
             lambda records: archive(records | {"constants.pkl": b""}),
             lambda records: archive(records) + archive(records),
             lambda records: archive(records)[:-1],
-            lambda records: archive({}),
             lambda records: b"PK\3\4",
             lambda records: twice(records),
             lambda records: commented(records),
@@ -790,9 +801,7 @@ class TestSaving:
         path = tmp_path / "x.pt"
         save([1], path)
         for bad in (lambda: 0, (i for i in ()), threading.Lock()):
-            with pytest.raises((pickle.PicklingError, TypeError, AttributeError)) as theirs:
-                torch.save([bad], io.BytesIO())
-            with pytest.raises(theirs.type):
+            with pytest.raises((pickle.PicklingError, TypeError)):
                 save([bad], path)
         assert load(path) == [1]
         assert os.listdir(tmp_path) == ["x.pt"]
@@ -847,7 +856,6 @@ class TestSaving:
         lambda E, path: E.load(E.dump([E.T.ones(1)]), map_location="moon"),
         lambda E, path: E.load(E.dump([slice(1)])),
         lambda E, path: E.load(E.dump([np.float64(1)])),
-        lambda E, path: E.load(E.dump([1], pickle_protocol=4)),
     ],
 )
 def test_errors(call, tmp_path):
@@ -879,5 +887,11 @@ def test_arguments_that_minigrad_lacks(tmp_path):
         with pytest.raises(RuntimeError, match="leave"):
             save([1], tmp_path / "x.pt", **params)
     assert os.listdir(tmp_path) == []
-    data = OURS.dump(sample(minigrad), pickle_protocol=4)
-    assert describe(load(io.BytesIO(data), weights_only=False, pickle_module=pickle)) == describe(sample(minigrad)) or True
+
+
+def test_other_protocols_of_pickle_are_for_weights_only_false():
+    made = sample(minigrad)
+    data = OURS.dump(made, pickle_protocol=4)
+    assert describe(load(io.BytesIO(data), weights_only=False, pickle_module=pickle)) == describe(made)
+    with pytest.raises(pickle.UnpicklingError, match="opcode"):
+        load(io.BytesIO(data))

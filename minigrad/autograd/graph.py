@@ -18,8 +18,9 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.inplace import join, refresh, write_out
-from minigrad.autograd.node import Array, Edge, Node, Part, TensorBase, record, shape_error, wrap
+from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, record, shape_error, wrap
 from minigrad.derivatives import Primitive, table
+from minigrad.kernels import sum_to
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -92,24 +93,35 @@ def sweep(
     ways = None if targets is None else leading([edge for edge, _ in seeds], targets)
     gradients: dict[Edge, Any] = {}
     kept: dict[Edge, Any] = {}
-    # The latest node first: all that used its result came later, so its gradient is complete.
-    queue: list[tuple[int, Node]] = []
-    arrivals = seeds
-    while True:
-        for edge, g in arrivals:
-            if edge in gradients:
-                gradients[edge] = gradients[edge] + g
-            else:
-                gradients[edge] = g
-                if isinstance(edge, Node):
-                    heappush(queue, (-edge.sequence, edge))
-        if not queue:
-            return gradients | kept
-        _, node = heappop(queue)
+    queue: list[tuple[int, Node]] = []  # the latest first: all that used its result came later, so its gradient is whole
+    for edge, g in seeds:
+        if edge not in gradients and isinstance(edge, Node):
+            heappush(queue, (-edge.sequence, edge))
+        gradients[edge] = gradients[edge] + g if edge in gradients else g
+    while queue:
+        node = heappop(queue)[1]
         g = gradients.pop(node)
         if node.retained is not None or (targets and node in targets):
             kept[node] = g
-        arrivals = node.vjp(g, retain, again, ways)
+        edges = node.edges if ways is None else [e for e in node.edges if e[0] in ways]
+        if not edges:
+            continue
+        if type(g) is Parts:
+            g = node.whole(g)
+        values = node.tensors() if again else node.check()
+        for edge, rule, names, shape in edges:
+            gx = rule(g, *map(values.__getitem__, names))
+            if gx.shape != shape and shape is not None:
+                gx = sum_to(gx, shape)
+            if edge in gradients:
+                gradients[edge] = gradients[edge] + gx
+            else:
+                gradients[edge] = gx
+                if isinstance(edge, Node):
+                    heappush(queue, (-edge.sequence, edge))
+        if node.checks and not retain:
+            node.saved = None
+    return gradients | kept
 
 
 def leading(roots: Sequence[Edge], targets: set[Edge]) -> set[Edge]:
@@ -235,13 +247,21 @@ def own(g: Any, taken: set[int]) -> Array:
 
 def seeds_of(outputs: Any, gradients: Any, create_graph: bool) -> tuple[list[tuple[Edge, Any]], set[int]]:
     """The roots of a sweep with their gradients, and the ids of the arrays that belong to the caller."""
-    outputs = sequence_of(outputs)
-    given = [None] * len(outputs) if gradients is None else sequence_of(gradients)
-    if len(given) != len(outputs):
-        raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients")
-    pairs = list(zip(outputs, given, strict=True))
-    seeds = [(edge_of(x, i), seed(x, g, i, create_graph)) for i, (x, g) in enumerate(pairs)]
-    return seeds, {id(g._array) for g in given if g is not None}
+    if isinstance(outputs, TensorBase):
+        outputs = (outputs,)
+        gradients = (gradients,) if gradients is None or isinstance(gradients, TensorBase) else gradients
+    elif gradients is None:
+        gradients = [None] * len(outputs)
+    if len(gradients) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
+    seeds: list[tuple[Edge, Any]] = []
+    taken: set[int] = set()
+    for i, x in enumerate(outputs):
+        g = gradients[i]
+        seeds.append((edge_of(x, i), seed(x, g, i, create_graph)))
+        if g is not None:
+            taken.add(id(g._array))
+    return seeds, taken
 
 
 def sequence_of(x: Any) -> Sequence[Any]:

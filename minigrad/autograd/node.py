@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from minigrad.derivatives import Plan, Primitive, Rule
-from minigrad.kernels import sum_to
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -119,21 +118,10 @@ class Node:
                 )
         return self.saved
 
-    def vjp(self, g: Any, retain: bool, again: bool, ways: set[Edge] | None) -> list[tuple[Edge, Any]]:
-        """Hand the gradient of the result back: where each edge (of `ways`, if given) goes, and its gradient."""
-        edges = self.edges if ways is None else [e for e in self.edges if e[0] in ways]
-        if not edges:
-            return []
-        if type(g) is Parts:
-            g = Part.fill(g, self)
-        values = self.tensors() if again else self.check()
-        gradients = []
-        for edge, rule, names, shape in edges:
-            gx = rule(g, *map(values.__getitem__, names))
-            gradients.append((edge, gx if shape is None or gx.shape == shape else sum_to(gx, shape)))
-        if self.checks and not retain:
-            self.saved = None
-        return gradients
+    def whole(self, g: Parts) -> Parts:
+        """The gradients of several results, with zeros for those that got none."""
+        assert self.saved is not None
+        return Parts(np.zeros(*o) if x is None else x for x, o in zip(g, self.saved["outputs"], strict=True))
 
     def tensors(self) -> dict[str, Any]:
         """The saved values as Tensors with their history, for rules that are to be recorded."""
@@ -197,12 +185,6 @@ class Part(Node):
         assert isinstance(whole, Node)
         return whole.name()
 
-    @staticmethod
-    def fill(g: Parts, node: Node) -> Parts:
-        """Zeros for the results that got no gradient."""
-        assert node.saved is not None
-        return Parts(np.zeros(*o) if x is None else x for x, o in zip(g, node.saved["outputs"], strict=True))
-
 
 def attach(array: Array, edge: Edge | None, counter: list[Any]) -> Tensor:
     """A Tensor of a saved array, with the history that it had."""
@@ -259,8 +241,8 @@ def record(
         params[name] = arrays[i]
         x = inputs[i]
         if isinstance(x, TensorBase):
-            counter_of_x = x._counter
-            checks.append((name, counter_of_x, counter_of_x[0]))
+            storage = x._counter
+            checks.append((name, storage, storage[0]))
     for name, i, attribute in plan.metadata:
         params[name] = getattr(arrays[i], attribute)
     if plan.out:
@@ -269,7 +251,10 @@ def record(
     node.saved = params
     node.retained = None
     node.sequence = _sequence()
-    node.where = caller()
+    frame = sys._getframe(2)  # as caller(), written out: this is on the path of every operation
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    node.where = frame.f_code, frame.f_lasti
     return node
 
 

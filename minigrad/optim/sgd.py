@@ -65,7 +65,7 @@ class SGD(Optimizer):
         return loss
 
     def _update(self) -> None:
-        where = caller()
+        name, where = f"{type(self).__name__}.step", caller()
         for group in self.param_groups:
             lr, momentum, weight_decay = float(group["lr"]), group["momentum"], float(group["weight_decay"])
             for p in group["params"]:
@@ -86,4 +86,4 @@ class SGD(Optimizer):
                         buffer._array += (1 - group["dampening"]) * d
                     d = d + momentum * buffer._array if group["nesterov"] else buffer._array
                 array -= lr * d
-                p._counter[:] = p._counter[0] + 1, f"{type(self).__name__}.step", where
+                p._counter[:] = p._counter[0] + 1, name, where
