@@ -346,7 +346,7 @@ def opened(data):
 
 def anonymous(data):
     """An archive whose serialization id, which is a hash of PyTorch's own, is blank."""
-    ((name, serial),) = [(name, record) for name, record in opened(data) if name == ".data/serialization_id"]
+    serial = dict(opened(data))[".data/serialization_id"]
     assert len(serial) == 40
     assert data.count(serial) == 1
     return data.replace(serial, b" " * 40).replace(struct.pack("<L", zlib.crc32(serial)), b" " * 4)
@@ -536,7 +536,7 @@ class TestHostile:
         data = OURS.dump(Whole(3))
         with pytest.raises(pickle.UnpicklingError, match=r"weights_only=False.*test_serialization\.make_whole"):
             load(io.BytesIO(data))
-        with pytest.raises(pickle.UnpicklingError, match="test_serialization.make_whole"):
+        with pytest.raises(pickle.UnpicklingError, match="make_whole"):
             load(io.BytesIO(data), weights_only=None)
         assert load(io.BytesIO(data), weights_only=False).n == 3
 
@@ -594,13 +594,21 @@ class TestHostile:
             load(io.BytesIO(change(records)))
 
     def test_a_bomb_is_not_unpacked(self):
-        records = dict(opened(OURS.dump([minigrad.ones(3)]))) | {"data/9": bytes(10**8)}
+        records = dict(opened(OURS.dump([minigrad.ones(3)]))) | {"data/9": bytes(10**7)}
         data = archive(records, compression=zipfile.ZIP_DEFLATED)
-        assert len(data) < 200_000
+        assert len(data) < 20_000
         start = time.perf_counter()
         with pytest.raises(RuntimeError, match="compressed"):
             load(io.BytesIO(data))
         assert time.perf_counter() - start < 0.1
+
+    def test_claimed_sizes_are_not_believed(self, tmp_path):
+        data = bytearray(SMALL)
+        entry = data.rindex(b"PK\1\2")
+        data[entry + 20 : entry + 28] = struct.pack("<LL", 0xFFFFFFF0, 0xFFFFFFF0)
+        (tmp_path / "x.pt").write_bytes(data)
+        with pytest.raises(RuntimeError, match="damaged.*bytes of records"):
+            load(tmp_path / "x.pt")
 
     def test_a_checkpoint_inside_a_tensor_is_not_taken_for_the_whole(self):
         inner = OURS.dump([minigrad.ones(3)])
@@ -617,8 +625,8 @@ class TestHostile:
             load(io.BytesIO(b"a text file"))
         with pytest.raises(EOFError):
             load(io.BytesIO())
+        torchscript = archive({"data.pkl": b"", "version": b"3", "constants.pkl": b""})
         with pytest.raises(RuntimeError, match="TorchScript"):
-            torchscript = archive({"data.pkl": b"", "version": b"3", "constants.pkl": b""})
             load(io.BytesIO(torchscript))
 
 
