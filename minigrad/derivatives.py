@@ -29,6 +29,7 @@ import numpy as np
 from minigrad.kernels import (
     Array,
     Shape,
+    addmm,
     broadcast,
     cast,
     clamp,
@@ -44,6 +45,7 @@ from minigrad.kernels import (
     floor_divide,
     getitem,
     inverse,
+    largest,
     linear,
     linear_no_bias,
     log_softmax,
@@ -68,6 +70,7 @@ from minigrad.kernels import (
     section,
     sigmoid,
     sign,
+    smallest,
     softmax,
     split,
     spread,
@@ -147,7 +150,17 @@ def parameter_names(rule: Rule) -> tuple[str, ...]:
     return tuple(inspect.signature(rule).parameters)[1:]
 
 
-table: dict[Callable[..., Any], Primitive] = {}
+class Table(dict[Callable[..., Any], Primitive]):
+    """The rows by their functions."""
+
+    def __missing__(self, function: Callable[..., Any]) -> Primitive:
+        raise NotImplementedError(
+            f"{getattr(function, '__name__', function)} has no row in the table of derivatives: its result would have no "
+            "history, and gradients through it would be lost"
+        )
+
+
+table = Table()
 
 
 def primitive(function: Callable[..., Any], name: str, view: bool = False, **rules: Rule | None) -> None:
@@ -186,7 +199,7 @@ def norm_rule(g: Array, x: Array, out: Array, p: float, axis: Shape, keepdims: b
     if p == 1:
         return g * sign(x)
     if p == 2:
-        return x * np.where(out == 0, 0, g / out)
+        return g * np.where(out == 0, 0, x / out)
     if math.isinf(p):
         top = np.logical_or(size == out, np.logical_and(np.isnan(size), np.isnan(out)))
         return sign(x) * np.where(top, g / number(top, x, axis), 0)
@@ -202,11 +215,17 @@ def number(mask: Array, like: Array, axis: Shape) -> Array:
     return np.add.reduce(np.where(mask, ones, 0), axis=axis, keepdims=True)
 
 
-def extremum_rule(g: Array, x: Array, out: Array, axis: Shape, keepdims: bool) -> Array:
-    """amax, amin, max(), min(): the elements that tie share the gradient evenly."""
+def amax_rule(g: Array, x: Array, out: Array, axis: Shape, keepdims: bool) -> Array:
+    """amax and amin: the elements that tie share the gradient evenly. NaN ties with nothing: 0 / 0, as in PyTorch."""
     g, out = restore(g, x.shape, axis, keepdims), restore(out, x.shape, axis, keepdims)
+    ties = np.where(x == out, np.zeros_like(x) + 1, 0)
+    return g * ties / np.add.reduce(ties, axis=axis, keepdims=True)
+
+
+def max_rule(g: Array, x: Array, out: Array) -> Array:
+    """max and min of all elements: those that tie share the gradient evenly, and NaN ties with NaN."""
     ties = np.logical_or(x == out, np.logical_and(np.isnan(x), np.isnan(out)))
-    return np.where(ties, g / number(ties, x, axis), 0)
+    return np.where(ties, g / number(ties, x, tuple(range(x.ndim))), 0)
 
 
 def products_of_others(x: Array) -> Array:
@@ -231,7 +250,11 @@ def product_rule(g: Array, x: Array, axis: Shape, keepdims: bool) -> Array:
     moved = permute(x, axes=order)
     flat = reshape(moved, shape=(*moved.shape[: len(kept)], count(x.shape, axis)))
     others = reshape(products_of_others(flat), shape=moved.shape) if 0 not in x.shape else np.zeros_like(moved)
-    return restore(g, x.shape, axis, keepdims) * permute(others, axes=inverse(order))
+    others = permute(others, axes=inverse(order))
+    if axis:  # PyTorch divides the product by the element where nothing is 0: that is NaN for inf and NaN
+        zeros = number(x == 0, x, tuple(range(x.ndim)))
+        others = np.where(np.logical_and(zeros == 0, np.logical_or(np.isinf(x), np.isnan(x))), math.nan, others)
+    return restore(g, x.shape, axis, keepdims) * others
 
 
 def svd_rule(g: Array, out: Array) -> Array:
@@ -252,7 +275,7 @@ def svd_rule(g: Array, out: Array) -> Array:
 
 def mse_rule(g: Array, x: Array, y: Array, reduction: str) -> Array:
     d = x - y
-    return g * (2 if reduction == "sum" else 2 / (math.prod(d.shape) or math.nan)) * d
+    return g * (2 if reduction == "sum" else 2 / (math.prod(d.shape) or 1)) * d
 
 
 # The table.
@@ -328,10 +351,13 @@ for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.
 
 # reductions
 primitive(np.add.reduce, "Sum", x=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims))
-primitive(mean, "Mean", x=lambda g, x_shape, axis, keepdims: spread(g / count(x_shape, axis), x_shape, axis, keepdims))
+primitive(mean, "Mean", x=lambda g, x_shape, axis, keepdims: spread(
+    g / (count(x_shape, axis) or 1), x_shape, axis, keepdims))
 primitive(np.multiply.reduce, "Prod", x=product_rule)
-primitive(np.maximum.reduce, "Amax", x=extremum_rule)
-primitive(np.minimum.reduce, "Amin", x=extremum_rule)
+primitive(np.maximum.reduce, "Amax", x=amax_rule)
+primitive(np.minimum.reduce, "Amin", x=amax_rule)
+primitive(largest, "Max", x=max_rule)
+primitive(smallest, "Min", x=max_rule)
 primitive(var, "Var", x=var_rule)
 primitive(std, "Std", x=lambda g, x, out, axis, correction, keepdims: var_rule(
     np.where(out == 0, 0, g / (2 * out)), x, axis, correction, keepdims))
@@ -374,6 +400,9 @@ primitive(put_strided, "CopySlices", x=lambda g, geometry: put_strided(g, 0, geo
 
 # matrices
 primitive(matmul, "Mm", x=lambda g, y: g @ swap(y), y=lambda g, x: swap(x) @ g)
+table[np.matmul] = table[matmul]  # what array @ Tensor calls
+primitive(addmm, "Addmm", x=lambda g, beta: g * beta, y=lambda g, z, alpha: g @ swap(z) * alpha,
+          z=lambda g, y, alpha: swap(y) @ g * alpha)
 primitive(linear, "Addmm", x=lambda g, weight: g @ weight, weight=lambda g, x: swap(rows(g)) @ rows(x),
           bias=lambda g: g)
 primitive(linear_no_bias, "Mm", x=lambda g, weight: g @ weight, weight=lambda g, x: swap(rows(g)) @ rows(x))

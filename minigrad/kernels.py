@@ -296,13 +296,25 @@ def swap(x: Array) -> Array:
 
 def rows(x: Array) -> Array:
     """A batch of vectors as one matrix."""
-    return x if x.ndim == 2 else reshape(x, shape=(-1, x.shape[-1]))
+    return x if x.ndim == 2 else reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 @dispatched
 def mean(x: Array, *, axis: Shape, keepdims: bool) -> Array:
     n = count(x.shape, axis)
     return np.add.reduce(x, axis=axis, keepdims=keepdims) / (n or math.nan)
+
+
+@dispatched
+def largest(x: Array) -> Array:
+    """The largest element of all."""
+    return np.maximum.reduce(x, axis=None)
+
+
+@dispatched
+def smallest(x: Array) -> Array:
+    """The smallest element of all."""
+    return np.minimum.reduce(x, axis=None)
 
 
 @dispatched
@@ -365,6 +377,17 @@ def svd(x: Array) -> tuple[Array, Array, Array]:
 @dispatched
 def matmul(x: Array, y: Array) -> Array:
     return x @ y
+
+
+@dispatched
+def addmm(x: Array, y: Array, z: Array, *, beta: float, alpha: float) -> Array:
+    """beta * x + alpha * (y @ z) in the dtype of x. What 0 multiplies is not read: its NaN don't spread."""
+    out = y @ z if alpha != 0 else np.zeros((y.shape[0], z.shape[1]), x.dtype)
+    if alpha not in (0, 1):
+        out *= np.asarray(alpha).astype(x.dtype)
+    if beta != 0:
+        out += x if beta == 1 else x * np.asarray(beta).astype(x.dtype)
+    return out
 
 
 @dispatched

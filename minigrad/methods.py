@@ -12,7 +12,7 @@ import numpy as np
 from minigrad import ops
 from minigrad.autograd.inplace import in_place
 from minigrad.autograd.node import TensorBase
-from minigrad.ops import indexing, shaping
+from minigrad.ops import indexing, reduction, shaping
 from minigrad.ops.arguments import shape_of
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ class Methods(TensorBase):
     clamp_min_ = in_place(ops.clamp_min)
     cos_ = in_place(ops.cos)
     cosh_ = in_place(ops.cosh)
-    cumsum_ = in_place(ops.cumsum)
+    cumsum_ = in_place(reduction.cumsum_in_its_dtype)
     div_ = in_place(ops.div)
     eq_ = in_place(ops.eq)
     exp_ = in_place(ops.exp)

@@ -299,6 +299,31 @@ def view_of_leaf_in_place(T: Any) -> Any:
     leaf(T, 1.0, 2.0)[0].fill_(3)
 
 
+def copied_and_filled(T: Any) -> Any:
+    x, v, s = leaf(T, 1.0, 2.0), leaf(T, 5.0), T.tensor(3.0, dtype=T.float64, requires_grad=True)
+    y, z = x * 1, x * x
+    y.copy_(v * v)
+    z[0].fill_(s)
+    (y * z).sum().backward()
+    return y, z, x.grad, v.grad, s.grad
+
+
+def overwritten_has_gradient_zero(T: Any) -> Any:
+    x = leaf(T, 1.0, 2.0)
+    (x * 3).copy_(T.ones(2, dtype=T.float64)).sum().backward()
+    return x.grad
+
+
+def second_order_through_a_written_view(T: Any) -> Any:
+    x, w = leaf(T, 1.0, 2.0, 3.0, 4.0), leaf(T, 0.5, -1.5)
+    y = x * x * x
+    square = y.view(2, 2)
+    square[1].mul_(w)
+    loss = (y * y).sum() + (square.t()[0] ** 3).sum()
+    first = T.autograd.grad(loss, [x, w], create_graph=True)
+    return *first, *T.autograd.grad(sum((g**2).sum() for g in first), [x, w])
+
+
 def unbind_and_split(T: Any) -> Any:
     x = leaf(T, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
     a, _, c = x.view(3, 2).unbind()

@@ -150,7 +150,6 @@ UNARY_DIM = [
     "any",
     "count_nonzero",
     "cumsum",
-    "cumprod",
     "sort",
     "argsort",
     "unbind",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase
-from minigrad.ops.arguments import Number, require_tensor, type_name
-from minigrad.ops.pointwise import add, mul
+from minigrad.ops.arguments import Number, convert, require_tensor, result_dtype, type_name
+from minigrad.ops.pointwise import mul
 from minigrad.ops.shaping import transpose
 
 if TYPE_CHECKING:
@@ -27,14 +27,18 @@ def same_dtype(x: Tensor, y: Tensor, name: str) -> None:
 
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of two matrices, (n, k) and (k, m)."""
-    x, y = input, mat2
-    same_dtype(x, y, "mm")
+    check_matrices(input, mat2, "mm")
+    return apply(kernels.matmul, input, mat2, out=out)
+
+
+def check_matrices(x: Tensor, y: Tensor, name: str) -> None:
+    """RuntimeError unless these are two matrices of one dtype that can be multiplied."""
+    same_dtype(x, y, name)
     if x._array.ndim != 2 or y._array.ndim != 2:
-        raise RuntimeError(f"mm needs two matrices, got shapes {list(x._array.shape)} and {list(y._array.shape)}")
+        raise RuntimeError(f"{name} needs two matrices, got shapes {list(x._array.shape)} and {list(y._array.shape)}")
     if x._array.shape[1] != y._array.shape[0]:
         (a, b), (c, d) = x._array.shape, y._array.shape
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a}x{b} and {c}x{d})")
-    return apply(kernels.matmul, x, y, out=out)
 
 
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -56,11 +60,19 @@ def row(vec: Tensor) -> Tensor:
 
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of a batch of matrices, (b, n, k) and (b, k, m)."""
-    same_dtype(input, mat2, "bmm")
-    a, b = input._array.shape, mat2._array.shape
+    x = batched(input, mat2, "bmm")
+    a, b = x._array.shape, mat2._array.shape
     if len(a) != 3 or len(b) != 3 or a[0] != b[0] or a[2] != b[1]:
         raise RuntimeError(f"bmm needs shapes (b, n, k) and (b, k, m), got {list(a)} and {list(b)}")
-    return apply(kernels.matmul, input, mat2, out=out)
+    return apply(kernels.matmul, x, mat2, out=out)
+
+
+def batched(x: Tensor, y: Tensor, name: str) -> Tensor:
+    """x, for a product of batches with y: where nothing is to be multiplied, PyTorch goes by the dtype of y."""
+    if isinstance(x, TensorBase) and isinstance(y, TensorBase) and not (x._array.size and y._array.size):
+        return convert(x, y._array.dtype)
+    same_dtype(x, y, name)
+    return x
 
 
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -88,10 +100,15 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of vectors, matrices or batches of matrices, whose leading dims broadcast."""
-    same_dtype(input, other, "matmul")
+    require_tensor(input, "matmul")
+    require_tensor(other, "matmul", "other")
     a, b = input._array.ndim, other._array.ndim
     if a == 2 and b == 2:
         return mm(input, other, out=out)
+    if b > 2 and (a > 2 or (a == 2 and not input._requires_grad)):
+        input = batched(input, other, "matmul")
+    else:
+        same_dtype(input, other, "matmul")
     if not a or not b:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a}D and {b}D")
     if a == 1 and b == 1:
@@ -103,7 +120,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
             f"mat1 and mat2 shapes cannot be multiplied: {list(input._array.shape)} and {list(other._array.shape)}"
         )
     try:
-        product = apply(kernels.matmul, x, y, out=None if a == 1 or b == 1 else out)
+        product = apply(kernels.matmul, x, y, out=out if (a != 1 and b != 1) or (a == 1 and b == 2) else None)
     except ValueError:
         raise RuntimeError(
             f"the leading dims of {list(input._array.shape)} and {list(other._array.shape)} don't broadcast"
@@ -111,19 +128,27 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     if a != 1 and b != 1:
         return product
     shape = product._array.shape
-    return apply(kernels.reshape, product, shape=shape[:-2] + shape[-1:] if a == 1 else shape[:-1], out=out)
+    shape = shape[:-2] + shape[-1:] if a == 1 else shape[:-1]
+    if product is out:  # PyTorch resizes `out` to one row, and warns, before it takes the row
+        out._array = out._array.reshape(shape)
+        return out
+    return apply(kernels.reshape, product, shape=shape, out=out)
 
 
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Number = 1, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
-    """beta * input + alpha * (mat1 @ mat2)."""
-    require_tensor(input, "addmm")
-    product = mm(mat1, mat2)
-    same_dtype(input, product, "addmm")
-    if beta == 0:  # input is not read: its NaN don't spread
-        return mul(product, alpha, out=out)
-    return add(input if beta == 1 else mul(input, beta), product, alpha=alpha, out=out)
+    """beta * input + alpha * (mat1 @ mat2); what 0 multiplies is not read: its NaN don't spread."""
+    check_matrices(mat1, mat2, "addmm")
+    same_dtype(input, mat2, "addmm")
+    dtype = input._array.dtype
+    if dtype.kind != "f":
+        n, m, k = mat1._array.shape[0], *mat2._array.shape[::-1]
+        if n and m and beta != 0 and (k == 0 or dtype.kind == "b") and result_dtype(input, beta) != dtype:
+            raise RuntimeError(
+                f"addmm of {input.dtype} with beta={beta}: the result can't be cast to {input.dtype}; convert with .float()"
+            )
+    return apply(kernels.addmm, input, mat1, mat2, beta=beta, alpha=alpha, out=out)
 
 
 def svd(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,7 +162,8 @@ def svd(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias: (..., in) with a weight of shape (out, in) to (..., out)."""
     x, w = input, weight
-    if not isinstance(x, TensorBase) or x._array.dtype is not w._array.dtype:
+    dtype = w._array.dtype
+    if not isinstance(x, TensorBase) or x._array.dtype is not dtype:
         same_dtype(x, w, "linear")
     if w._array.ndim == 1:
         return linear(x, row(w), bias).squeeze(-1)
@@ -150,6 +176,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         )
     if bias is None:
         return apply(kernels.linear_no_bias, x, w)
-    if bias._array.dtype is not w._array.dtype:
+    if bias._array.dtype is not dtype:
         same_dtype(bias, w, "linear")
+    if dtype.kind == "b" and x._array.size + w._array.size == 0 != bias._array.size:
+        raise RuntimeError(
+            "linear: the sum with a bias of torch.bool can't be cast to torch.bool; convert with .float()"
+        )
     return apply(kernels.linear, x, w, bias)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from minigrad import kernels
+from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, wrap
 from minigrad.metadata import dtype as Dtype
@@ -35,22 +39,68 @@ def return_type(name: str) -> type[ValuesAndIndices]:
 
 
 _max, _min, _sort, _topk = map(return_type, ("max", "min", "sort", "topk"))
+F = TypeVar("F", bound=Callable[..., Any])
 
 
+def reduction(function: F) -> F:
+    """`function`, taking NumPy's names `axis` and `keepdims` too, and refusing `keepdim` without `dim` as PyTorch does."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            for numpy_name, own in (("axis", "dim"), ("keepdims", "keepdim")):
+                if numpy_name in kwargs and own not in kwargs:
+                    kwargs[own] = kwargs.pop(numpy_name)
+            if "keepdim" in kwargs and len(args) < 2 and "dim" not in kwargs and name in _needs_dim:
+                raise TypeError(f"{name}() takes keepdim={kwargs['keepdim']} only together with dim: name the dims too")
+        return function(*args, **kwargs)
+
+    return cast(F, call)
+
+
+_needs_dim = ("sum", "mean", "prod", "max", "min")
+
+
+def written(result: Tensor, out: Tensor | None) -> Tensor:
+    """The result, in `out` where one is given. RuntimeError unless that has its dtype."""
+    if out is None:
+        return result
+    if out._array.dtype != result._array.dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {result.dtype}, but got {out.dtype} instead")
+    return apply(kernels.clone, result, out=out)
+
+
+def pair_written(kind: type[ValuesAndIndices], values: Tensor, indices: Tensor, out: Any) -> ValuesAndIndices:
+    """Values and indices, in the two tensors of `out` where they are given."""
+    return kind(values, indices) if out is None else kind(written(values, out[0]), written(indices, out[1]))
+
+
+@reduction
 def sum(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Tensor | None = None
 ) -> Tensor:
     """The sum over `dim`; of integers and bools, as int64 unless `dtype` says otherwise."""
     require_tensor(input, "sum")
     axis = axes_of(dim, input._array.ndim)
-    return apply(np.add.reduce, summable(input, dtype), axis=axis, keepdims=keepdim, out=out)
+    if dtype is None and input._array.dtype.kind == "f":
+        return apply(np.add.reduce, input, axis=axis, keepdims=keepdim, out=out)
+    return totalled(np.add.reduce, input, dtype, axis=axis, keepdims=keepdim, out=out)
 
 
-def summable(x: Tensor, dtype: Dtype | None) -> Tensor:
-    """Integers and bools as int64, in which PyTorch adds and multiplies them up."""
-    return as_dtype(x, int64 if dtype is None and x._array.dtype.kind != "f" else dtype)
+def totalled(function: Any, input: Tensor, dtype: Dtype | None, **params: Any) -> Tensor:
+    """A sum or product in `dtype`: without one, of integers and bools, in int64."""
+    if dtype is None and input._array.dtype.kind != "f":
+        dtype = int64
+    x = as_dtype(input, dtype)
+    if x._array.dtype.kind != "f":
+        if input._requires_grad and state.grad:
+            raise RuntimeError(f"Autograd not support dtype: {type_name(x)}: a result that requires grad is floating")
+        params["dtype"] = x._array.dtype  # else NumPy would widen it
+    return apply(function, x, **params)
 
 
+@reduction
 def mean(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Tensor | None = None
 ) -> Tensor:
@@ -68,6 +118,7 @@ def require_floating(x: Tensor, message: str) -> None:
         raise RuntimeError(f"{message}. Got: {type_name(x)}; convert with .float() first")
 
 
+@reduction
 def prod(
     input: Tensor,
     dim: int | None = None,
@@ -78,40 +129,39 @@ def prod(
 ) -> Tensor:
     """The product over `dim`, one int or all; its gradient is right where elements are 0."""
     require_tensor(input, "prod")
-    axis = (
-        axes_of(dim, input._array.ndim) if dim is None else axes_of(axis_of(dim, input._array.ndim), input._array.ndim)
-    )
-    return apply(np.multiply.reduce, summable(input, dtype), axis=axis, keepdims=keepdim, out=out)
+    ndim = input._array.ndim
+    axis = axes_of(None if dim is None else axis_of(dim, ndim), ndim)
+    return totalled(np.multiply.reduce, input, dtype, axis=axis, keepdims=keepdim, out=out)
 
 
+@reduction
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The largest element; over `dim` (values, indices); of two tensors, maximum(). NaN is the largest."""
-    return extremum(input, dim, keepdim, out, np.maximum, np.argmax, _max)
+    return extremum(input, dim, keepdim, out, np.maximum, kernels.largest, np.argmax, _max)
 
 
+@reduction
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The smallest element; over `dim` (values, indices); of two tensors, minimum(). NaN is the smallest."""
-    return extremum(input, dim, keepdim, out, np.minimum, np.argmin, _min)
+    return extremum(input, dim, keepdim, out, np.minimum, kernels.smallest, np.argmin, _min)
 
 
-def extremum(input: Tensor, dim: Any, keepdim: bool, out: Any, ufunc: np.ufunc, arg: Any, kind: Any) -> Any:
+def extremum(
+    input: Tensor, dim: Any, keepdim: bool, out: Any, of_two: Any, of_all: Any, arg: Any, kind: type[ValuesAndIndices]
+) -> Any:
     name = kind.__name__
     require_tensor(input, name)
     if isinstance(dim, TensorBase):
-        return apply(ufunc, *pair(input, dim), out=out)
+        return apply(of_two, *pair(input, dim), out=out)
     if dim is None:
         if not input._array.size:
             raise RuntimeError(
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
                 "with the 'dim' argument."
             )
-        return apply(ufunc.reduce, input, axis=tuple(range(input._array.ndim)), keepdims=False, out=out)
+        return apply(of_all, input, out=out)
     indices = argextremum(input, dim, True, arg, name)
-    values, indices = along(input, indices, dim, keepdim)
-    if out is not None:
-        out[0].copy_(values), out[1].copy_(indices)
-        return kind(*out)
-    return kind(values, indices)
+    return pair_written(kind, *along(input, indices, dim, keepdim), out)
 
 
 def along(input: Tensor, indices: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
@@ -137,21 +187,25 @@ def argextremum(input: Tensor, dim: int | None, keepdim: bool, arg: Any, name: s
     return wrap(arg(array, axis=axis, keepdims=keepdim))
 
 
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+@reduction
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Where along `dim` (of the flattened tensor, without one) the largest element stands first. NaN is the largest."""
-    return argextremum(input, dim, keepdim, np.argmax, "argmax")
+    return written(argextremum(input, dim, keepdim, np.argmax, "argmax"), out)
 
 
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+@reduction
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Where along `dim` (of the flattened tensor, without one) the smallest element stands first."""
-    return argextremum(input, dim, keepdim, np.argmin, "argmin")
+    return written(argextremum(input, dim, keepdim, np.argmin, "argmin"), out)
 
 
+@reduction
 def amax(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The largest element over `dim`; ties share the gradient evenly."""
     return amaximum(input, dim, keepdim, out, np.maximum, "amax")
 
 
+@reduction
 def amin(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The smallest element over `dim`; ties share the gradient evenly."""
     return amaximum(input, dim, keepdim, out, np.minimum, "amin")
@@ -162,10 +216,16 @@ def amaximum(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc:
     axis = axes_of(dim, input._array.ndim)
     for i in axis:
         if not input._array.shape[i]:
+            if dim is None or dim == () or dim == []:
+                raise RuntimeError(
+                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0, got an input of shape "
+                    f"{list(input._array.shape)}. Specify the reduction dim with the 'dim' argument."
+                )
             raise IndexError(f"{name}(): Expected reduction dim {i} to have non-zero size.")
     return apply(ufunc.reduce, input, axis=axis, keepdims=keepdim, out=out)
 
 
+@reduction
 def var(
     input: Tensor,
     dim: Any = None,
@@ -179,6 +239,7 @@ def var(
     return spread_of(kernels.var, input, dim, unbiased, keepdim, correction, out)
 
 
+@reduction
 def std(
     input: Tensor,
     dim: Any = None,
@@ -203,7 +264,14 @@ def spread_of(
         correction = 1 if unbiased is None else int(unbiased)
     elif unbiased is not None:
         raise TypeError(f"{kernel.__name__}() takes `unbiased` or `correction`, not both")
-    axis = axes_of(dim, input._array.ndim)
+    axis, shape = axes_of(dim, input._array.ndim), input._array.shape
+    if (kernels.count(shape, axis) if 0 not in shape else 0) <= correction:
+        warnings.warn(
+            f"{kernel.__name__}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+            f"(input numel divided by output numel): it is {correction}, for shape {list(shape)} and dim {list(axis)}.",
+            UserWarning,
+            stacklevel=4,
+        )
     return apply(kernel, input, axis=axis, correction=correction, keepdims=keepdim, out=out)
 
 
@@ -217,8 +285,13 @@ def norm(
 ) -> Tensor:
     """The p-norm over `dim`; "fro" is p = 2, "nuc" the sum of a matrix's singular values. Gradient 0 where it is 0."""
     require_tensor(input, "norm")
+    require_floating(input, "linalg.vector_norm: Expected a floating point or complex tensor as input")
+    if dtype is not None and not np.can_cast(input._array.dtype, dtype.numpy):
+        raise RuntimeError(
+            f"linalg.vector_norm: the dtype of the input ({input.dtype}) should be convertible without narrowing to the "
+            f"specified dtype ({dtype}): convert the input with .to() first"
+        )
     x = as_dtype(input, dtype)
-    require_floating(x, "linalg.vector_norm: Expected a floating point or complex tensor as input")
     axis = axes_of(dim, x._array.ndim)
     if p == "nuc":
         return nuclear_norm(x, axis, keepdim, out)
@@ -239,6 +312,10 @@ def norm(
 def nuclear_norm(x: Tensor, axis: tuple[int, ...], keepdim: bool, out: Tensor | None) -> Tensor:
     if len(axis) != 2:
         raise RuntimeError(f"norm with p='nuc' needs two dims, got {list(axis)} of a tensor of {x._array.ndim} dims")
+    if x._array.dtype == np.float16:
+        raise RuntimeError(
+            "linalg.matrix_norm: Low precision dtypes not supported. Got Half; convert with .float() first"
+        )
     kept = tuple(i for i in range(x._array.ndim) if i not in axis)
     values = svd(apply(kernels.permute, x, axes=kept + axis))[1]
     total = sum(values, -1, out=None if keepdim else out)
@@ -248,6 +325,7 @@ def nuclear_norm(x: Tensor, axis: tuple[int, ...], keepdim: bool, out: Tensor | 
     return apply(kernels.reshape, total, shape=shape, out=out)
 
 
+@reduction
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """log(sum(exp(input))) over `dim`, without overflow."""
     require_tensor(input, "logsumexp")
@@ -255,11 +333,13 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False, *, out: Tensor | 
     return apply(kernels.logsumexp, x, axis=axes_of(dim, x._array.ndim), keepdims=keepdim, out=out)
 
 
+@reduction
 def softmax(input: Tensor, dim: int, dtype: Dtype | None = None, *, out: Tensor | None = None) -> Tensor:
     """exp(input) / sum(exp(input)) along `dim`."""
     return normalised(kernels.softmax, input, dim, dtype, out)
 
 
+@reduction
 def log_softmax(input: Tensor, dim: int, dtype: Dtype | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(softmax(input)) along `dim`, without overflow."""
     return normalised(kernels.log_softmax, input, dim, dtype, out)
@@ -269,29 +349,43 @@ def normalised(kernel: Any, input: Tensor, dim: int, dtype: Dtype | None, out: T
     name = kernel.__name__
     require_tensor(input, name)
     x = as_dtype(input, dtype)
-    if x._array.dtype.kind != "f":
-        raise NotImplementedError(f"\"{name}\" not implemented for '{type_name(x)}'; convert with .float() first")
     axis = axis_of(dim, x._array.ndim)
+    if x._array.dtype.kind != "f":
+        if not x._array.size:
+            return apply(kernels.clone, x, out=out)
+        raise NotImplementedError(f"\"{name}\" not implemented for '{type_name(x)}'; convert with .float() first")
     if not x._array.ndim:
         return apply(kernels.reshape, apply(kernel, x.reshape(1), axis=0), shape=(), out=out)
     return apply(kernel, x, axis=axis, out=out)
 
 
+@reduction
 def cumsum(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor | None = None) -> Tensor:
     """The sums of the elements up to each along `dim`."""
     require_tensor(input, "cumsum")
     axis = axis_of(dim, input._array.ndim)
-    x = summable(input, dtype)
-    if not x._array.ndim:
-        return apply(kernels.clone, x, out=out)
-    return apply(np.add.accumulate, x, axis=axis, out=out)
+    if not input._array.ndim:  # NumPy accumulates along dims alone
+        return apply(kernels.reshape, cumsum(input.reshape(1), 0, dtype=dtype), shape=(), out=out)
+    return totalled(np.add.accumulate, input, dtype, axis=axis, out=out)
 
 
+@functools.wraps(cumsum)
+def cumsum_in_its_dtype(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor | None = None) -> Tensor:
+    """cumsum for its in-place form, which keeps the dtype. RuntimeError if `dtype` is another."""
+    if dtype is not None and dtype != input.dtype:
+        raise RuntimeError(
+            f"Bad in-place call: input tensor dtype {input.dtype} and output tensor dtype {dtype} should match"
+        )
+    return cumsum(input, dim, dtype=input.dtype, out=out)
+
+
+@reduction
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Whether all elements over `dim` are nonzero, as bool (of uint8, as uint8)."""
     return truth(input, dim, keepdim, out, np.logical_and)
 
 
+@reduction
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Whether any element over `dim` is nonzero, as bool (of uint8, as uint8)."""
     return truth(input, dim, keepdim, out, np.logical_or)
@@ -299,31 +393,38 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor |
 
 def truth(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np.ufunc) -> Tensor:
     require_tensor(input, "all" if ufunc is np.logical_and else "any")
-    array = ufunc.reduce(input._array, axis=axes_of(dim, input._array.ndim), keepdims=keepdim)
+    axis = () if dim == () or dim == [] else axes_of(dim, input._array.ndim)  # here alone an empty list means no dims
+    array = ufunc.reduce(input._array, axis=axis, keepdims=keepdim)
     result = wrap(array.astype(np.uint8) if input._array.dtype == np.uint8 else array)
     return apply(kernels.clone, result, out=out)
 
 
+@reduction
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements over `dim` are not 0, as int64."""
     require_tensor(input, "count_nonzero")
     return wrap(np.add.reduce(input._array != 0, axis=axes_of(dim, input._array.ndim), dtype=np.int64))
 
 
+@reduction
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
 ) -> ValuesAndIndices:
     """Sorted along `dim`, NaN as the largest: (values, indices). Always stable."""
     require_tensor(input, "sort")
-    indices = argsort(input, dim, descending)
-    values = take_along(input, indices, dim)
-    if out is not None:
-        values, indices = out[0].copy_(values), out[1].copy_(indices)
-    return _sort(values, indices)
+    indices = order(input, dim, descending)
+    return pair_written(_sort, take_along(input, indices, dim), indices, out)
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+@reduction
+def argsort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Tensor | None = None
+) -> Tensor:
     """The indices that sort `input` along `dim`. Always stable."""
+    return written(order(input, dim, descending), out)
+
+
+def order(input: Tensor, dim: int, descending: bool) -> Tensor:
     require_tensor(input, "argsort")
     array, axis = input._array, axis_of(dim, input._array.ndim)
     if not array.ndim:
@@ -335,6 +436,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return wrap(np.ascontiguousarray(array.shape[axis] - 1 - np.flip(backwards, axis)))
 
 
+@reduction
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None
 ) -> ValuesAndIndices:
@@ -344,10 +446,7 @@ def topk(
     length = input._array.shape[axis] if input._array.ndim else 1
     if not 0 <= k <= length:
         raise RuntimeError(f"selected index k out of range: k = {k}, and dim {dim} has {length} elements")
-    indices = argsort(input, dim, descending=largest)
+    indices = order(input, dim, largest)
     if input._array.ndim:
         indices = wrap(indices._array[(slice(None),) * axis + (slice(0, k),)])
-    values = take_along(input, indices, dim)
-    if out is not None:
-        values, indices = out[0].copy_(values), out[1].copy_(indices)
-    return _topk(values, indices)
+    return pair_written(_topk, take_along(input, indices, dim), indices, out)
