@@ -4,6 +4,17 @@ from math import e, inf, nan, pi
 
 from minigrad import autograd, cuda, nn, optim, utils
 from minigrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.legacy import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+)
 from minigrad.metadata import (
     Size,
     device,
@@ -28,19 +39,8 @@ from minigrad.metadata import int32 as int
 from minigrad.metadata import int64 as long
 from minigrad.printing import set_printoptions
 from minigrad.random import Generator, default_generator
-from minigrad.tensor import (
-    BoolTensor,
-    ByteTensor,
-    CharTensor,
-    DoubleTensor,
-    FloatTensor,
-    HalfTensor,
-    IntTensor,
-    LongTensor,
-    ShortTensor,
-    Tensor,
-    is_tensor,
-)
+from minigrad.serialization import load, save
+from minigrad.tensor import Tensor, is_tensor
 
 from minigrad.ops import *  # isort: skip  # after minigrad.tensor, the module, whose name the function takes over
 

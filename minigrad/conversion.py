@@ -24,7 +24,8 @@ from minigrad.metadata import (
     uint8,
 )
 from minigrad.ops import clone
-from minigrad.ops.arguments import as_dtype
+from minigrad.ops.arguments import convert
+from minigrad.ops.creation import numpy_dtype
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -61,12 +62,13 @@ class Conversions(TensorBase):
         for x in args:
             if isinstance(x, TensorBase):
                 target = dtype_of(x._array.dtype)
-            elif isinstance(x, dtype):
+            elif isinstance(x, (dtype, type)):
                 target = x
             elif x is not True and x is not False:
                 device = x
         check_device(device)
-        result = as_dtype(cast("Tensor", self), target)
+        tensor = cast("Tensor", self)
+        result: Tensor = tensor if target is None else convert(tensor, numpy_dtype(target))
         return clone(result) if copy and result is self else result
 
     def type(self, dtype: Any = None, non_blocking: Any = False) -> Any:
@@ -76,10 +78,10 @@ class Conversions(TensorBase):
         if isinstance(dtype, str):
             name = dtype.removeprefix("torch.")
             found = [d for d in by_numpy.values() if d.legacy == name]
-            if not found:
+            if not found or name == dtype:
                 raise ValueError(f"invalid type: '{dtype}'")
             dtype = found[0]
-        return as_dtype(cast("Tensor", self), getattr(dtype, "dtype", dtype))
+        return self.to(getattr(dtype, "dtype", dtype))
 
     def type_as(self, other: Tensor) -> Tensor:
         """In the dtype of another tensor."""

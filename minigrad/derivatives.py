@@ -37,12 +37,17 @@ from minigrad.kernels import (
     clamp_min,
     clamp_tensor,
     clone,
+    close,
+    compared,
     concatenate,
+    contiguous,
     count,
     diagonal,
+    discrete,
     fill,
     flip,
     floor_divide,
+    fold,
     getitem,
     inverse,
     largest,
@@ -60,6 +65,9 @@ from minigrad.kernels import (
     put_diagonal,
     put_strided,
     relu,
+    remainder,
+    remainder_of_number,
+    repeat,
     reshape,
     reshape_view,
     restore,
@@ -68,6 +76,7 @@ from minigrad.kernels import (
     scatter,
     scatter_strided,
     section,
+    select,
     sigmoid,
     sign,
     smallest,
@@ -75,14 +84,19 @@ from minigrad.kernels import (
     split,
     spread,
     squared_error,
+    squeeze,
     stack,
     std,
     strided,
     svd,
     swap,
+    swapaxes,
+    t,
+    take,
     threshold,
     tril,
     triu,
+    trunc_divide,
     unbind,
     var,
 )
@@ -174,8 +188,26 @@ def primitive(function: Callable[..., Any], name: str, view: bool = False, **rul
 # What a rule may call besides the table: functions whose result does not depend on their arguments differentiably.
 constants: set[Callable[..., Any]] = {
     np.isnan, np.isinf, np.logical_and, np.logical_or, np.logical_not, np.zeros_like, np.equal, np.not_equal,
-    np.less, np.less_equal, np.greater, np.greater_equal, np.floor_divide,
+    np.less, np.less_equal, np.greater, np.greater_equal,
 }  # fmt: skip
+
+
+def no_derivative(function: str) -> Rule:
+    """The rule of an argument for which PyTorch has none: RuntimeError."""
+
+    def rule(g: Array) -> Array:
+        raise RuntimeError(
+            f"derivative for {function} is not implemented: detach() its argument where it counts as a constant; "
+            "div(rounding_mode=...) has the gradient 0"
+        )
+
+    return rule
+
+
+def inverse_square(x: Array, y: Array) -> Array:
+    """1 / (x**2 + y**2), but 0 at the origin."""
+    square = x * x + y * y
+    return np.where(square == 0, 0, np.reciprocal(square))
 
 
 def inside(x: Array, low: float | None, high: float | None) -> Array:
@@ -187,15 +219,18 @@ def inside(x: Array, low: float | None, high: float | None) -> Array:
 
 def var_rule(g: Array, x: Array, axis: Shape, correction: float, keepdims: bool) -> Array:
     n = count(x.shape, axis)
-    centred = x - np.add.reduce(x, axis=axis, keepdims=True) / n
-    return restore(g, x.shape, axis, keepdims) * (2 / (n - correction) if n != correction else math.inf) * centred
+    middle = np.add.reduce(x, axis=axis, keepdims=True) / n
+    g = restore(g, x.shape, axis, keepdims)
+    if correction == math.inf:  # ops' mark for all elements, and no more of them than the correction
+        return g * np.where(x == middle, np.zeros_like(x) + math.nan, math.inf)
+    return g * (2 / (n - correction) if n != correction else math.inf) * (x - middle)
 
 
-def norm_rule(g: Array, x: Array, out: Array, p: float, axis: Shape, keepdims: bool) -> Array:
+def norm_rule(g: Array, x: Array, out: Array, p: float, axis: Shape, keepdims: bool) -> Array | None:
     g, out = restore(g, x.shape, axis, keepdims), restore(out, x.shape, axis, keepdims)
     size = np.absolute(x)
     if p == 0:
-        return np.zeros_like(x)
+        return None
     if p == 1:
         return g * sign(x)
     if p == 2:
@@ -245,16 +280,17 @@ def products_of_others(x: Array) -> Array:
 
 
 def product_rule(g: Array, x: Array, axis: Shape, keepdims: bool) -> Array:
+    """The product over the element; where the tensor has zeros, the product of the others. Both, as PyTorch's, at NaN."""
+    zeros = number(x == 0, x, tuple(range(x.ndim))) != 0
+    y = np.where(zeros, 1, x)
+    quotients = np.multiply.reduce(y, axis=axis, keepdims=True) / y if axis else np.zeros_like(x) + 1
+    x = np.where(zeros, x, 1)
     kept = tuple(i for i in range(x.ndim) if i not in axis)
     order = kept + axis
     moved = permute(x, axes=order)
     flat = reshape(moved, shape=(*moved.shape[: len(kept)], count(x.shape, axis)))
     others = reshape(products_of_others(flat), shape=moved.shape) if 0 not in x.shape else np.zeros_like(moved)
-    others = permute(others, axes=inverse(order))
-    if axis:  # PyTorch divides the product by the element where nothing is 0: that is NaN for inf and NaN
-        zeros = number(x == 0, x, tuple(range(x.ndim)))
-        others = np.where(np.logical_and(zeros == 0, np.logical_or(np.isinf(x), np.isnan(x))), math.nan, others)
-    return restore(g, x.shape, axis, keepdims) * others
+    return restore(g, x.shape, axis, keepdims) * np.where(zeros, permute(others, axes=inverse(order)), quotients)
 
 
 def svd_rule(g: Array, out: Array) -> Array:
@@ -289,11 +325,14 @@ primitive(np.divide, "Div", x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y 
 primitive(np.negative, "Neg", x=lambda g: -g)
 primitive(power, "Pow", x=lambda g, x, exponent: g * (exponent * power(x, exponent=exponent - 1))
           if exponent != 0 else np.zeros_like(g))
-primitive(np.power, "Pow", x=lambda g, x, y: g * np.where(y == 0, 0, y * x ** (y - 1)),
-          y=lambda g, x, y, out: np.where(np.logical_and(x == 0, y >= 0), 0, g * (out * np.log(x))))
+primitive(np.power, "Pow", x=lambda g, x, y: np.where(y == 0, 0, g * (y * x ** (y - 1))),
+          y=lambda g, x, y, out: g * np.where(np.logical_and(x == 0, y >= 0), 0, out * np.log(x)))
 primitive(floor_divide, "Div", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
-primitive(np.remainder, "Remainder", x=lambda g: g, y=lambda g, x, y: -g * np.floor_divide(x, y))
-primitive(np.fmod, "Fmod", x=lambda g: g, y=lambda g, x, y: -g * np.trunc(x / y))
+primitive(trunc_divide, "Div", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
+primitive(np.floor_divide, "NotImplemented", x=no_derivative("floor_divide"), y=no_derivative("floor_divide"))
+primitive(remainder, "Remainder", x=lambda g: g, y=lambda g, x, y: -g * floor_divide(x, y))
+primitive(remainder_of_number, "NotImplemented", x=None, y=no_derivative("remainder"))
+primitive(np.fmod, "Fmod", x=lambda g: g, y=lambda g, x, y: -g * trunc_divide(x, y))
 
 # pointwise
 primitive(np.absolute, "Abs", x=lambda g, x: g * sign(x))
@@ -319,7 +358,8 @@ primitive(np.tan, "Tan", x=lambda g, out: g * (1 + out * out))
 primitive(np.arcsin, "Asin", x=lambda g, x: g / np.sqrt(1 - x * x))
 primitive(np.arccos, "Acos", x=lambda g, x: -g / np.sqrt(1 - x * x))
 primitive(np.arctan, "Atan", x=lambda g, x: g / (x * x + 1))
-primitive(np.arctan2, "Atan2", x=lambda g, x, y: g * y / (x * x + y * y), y=lambda g, x, y: g * -x / (x * x + y * y))
+primitive(np.arctan2, "Atan2", x=lambda g, x, y: g * (y * inverse_square(x, y)),
+          y=lambda g, x, y: g * (-x * inverse_square(x, y)))
 primitive(np.sinh, "Sinh", x=lambda g, x: g * np.cosh(x))
 primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
 primitive(np.tanh, "Tanh", x=lambda g, out: g * (1 - out * out))
@@ -327,8 +367,9 @@ primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
 primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
 primitive(threshold, "ThresholdBackward", x=lambda g, y: threshold(g, y), y=lambda g: np.zeros_like(g))
 primitive(clamp, "Clamp", x=lambda g, x, low, high: np.where(inside(x, low, high), g, 0))
-primitive(clamp_min, "Clamp", x=lambda g, x, low: np.where(x >= low, g, 0), low=lambda g, x, low: np.where(x < low, g, 0))
-primitive(clamp_max, "Clamp", x=lambda g, x, high: np.where(x <= high, g, 0),
+primitive(clamp_min, "ClampMin", x=lambda g, x, low: np.where(x >= low, g, 0),
+          low=lambda g, x, low: np.where(x < low, g, 0))
+primitive(clamp_max, "ClampMax", x=lambda g, x, high: np.where(x <= high, g, 0),
           high=lambda g, x, high: np.where(x > high, g, 0))
 primitive(clamp_tensor, "Clamp",
           x=lambda g, x, low, high: np.where(np.logical_and(x >= low, x <= high), g, 0),
@@ -340,13 +381,16 @@ primitive(np.minimum, "Minimum", x=lambda g, x, y: np.where(x == y, g / 2, np.wh
           y=lambda g, x, y: np.where(x == y, g / 2, np.where(x < y, 0, g)))
 primitive(np.where, "Where", condition=None, x=lambda g, condition: np.where(condition, g, 0),
           y=lambda g, condition: np.where(condition, 0, g))
+primitive(compared, "Compare", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
 primitive(cast, "ToCopy", x=lambda g, x_dtype: cast(g, dtype=x_dtype))
+primitive(discrete, "ToCopy", x=None)
 primitive(clone, "Clone", x=lambda g: g)
+primitive(contiguous, "Clone", x=lambda g: g)
 primitive(fill, "Copy", x=lambda g: np.zeros_like(g), y=lambda g: g)
 
 _constant: Any
 for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.invert, np.isfinite,
-                  np.isclose):
+                  close):
     primitive(_constant, "")
 
 # reductions
@@ -372,10 +416,14 @@ primitive(np.add.accumulate, "Cumsum", x=lambda g, axis: flip(np.add.accumulate(
 
 # shape
 primitive(reshape, "View", view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
-primitive(swap, "Transpose", view=True, x=lambda g: swap(g))
 primitive(reshape_view, "Unsqueeze", view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
+primitive(squeeze, "Squeeze", view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
+primitive(t, "T", view=True, x=lambda g: t(g))
+primitive(swap, "Transpose", view=True, x=lambda g: swap(g))
+primitive(swapaxes, "Transpose", view=True, x=lambda g, axis1, axis2: swapaxes(g, axis1=axis1, axis2=axis2))
 primitive(permute, "Permute", view=True, x=lambda g, axes: permute(g, axes=inverse(axes)))
 primitive(broadcast, "Expand", view=True, x=lambda g: g)
+primitive(repeat, "Repeat", x=lambda g, x_shape, sizes: fold(g, x_shape, sizes))
 primitive(concatenate, "Cat", each=lambda i, g, sizes, axis: getitem(g, index=section(sizes, i, axis)))
 primitive(stack, "Stack", each=lambda i, g, axis: getitem(g, index=(slice(None),) * axis + (i,)))
 primitive(split, "Split", view=True, x=lambda g, sizes, axis: concatenate(*g, sizes=sizes, axis=axis))
@@ -390,6 +438,8 @@ primitive(triu, "Triu", x=lambda g, k: triu(g, k=k))
 
 # indexing
 primitive(getitem, "Slice", view=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
+primitive(select, "Select", view=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
+primitive(take, "Index", x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
 primitive(scatter, "IndexBackward", x=lambda g, index: getitem(g, index=index))
 primitive(put, "IndexPut", x=lambda g, index: put(g, 0, index=index),
           y=lambda g, index: getitem(g, index=index))

@@ -103,14 +103,17 @@ class device:
     """Where a tensor lives. Tensors live on the CPU; other devices can be named, as PyTorch's CPU build lets one."""
 
     __slots__ = ("index", "type")
+    index: int | None
+    type: str
     kinds = ("cpu", "cuda", "mps", "meta", "xpu")
 
     def __init__(self, type: str | device, index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index
-        elif not isinstance(type, str):
+            self.type, self.index = type.type, type.index
+            return
+        if not isinstance(type, str):
             raise TypeError(f"device(): argument 'type' must be str, not {type.__class__.__name__}")
-        elif ":" in type and index is None:
+        if ":" in type and index is None:
             type, _, number = type.partition(":")
             if not number.isdecimal():
                 raise RuntimeError(f"Invalid device string: '{type}:{number}'")

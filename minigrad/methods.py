@@ -5,20 +5,27 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from minigrad import ops
-from minigrad.autograd.inplace import in_place
+from minigrad import kernels, ops
+from minigrad.autograd.graph import apply
+from minigrad.autograd.inplace import bump, check_writable, in_place
 from minigrad.autograd.node import TensorBase
-from minigrad.ops import indexing, reduction, shaping
-from minigrad.ops.arguments import shape_of
+from minigrad.ops import indexing, pointwise, reduction, shaping
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 OPERANDS = (TensorBase, int, float, np.generic)
+
+# What NumPy calls where one of its numbers stands on the left of an operator.
+OPERATORS: dict[Any, Any] = {
+    np.add: ops.add, np.subtract: ops.sub, np.multiply: ops.mul, np.divide: ops.div, np.power: ops.pow,
+    np.floor_divide: ops.floor_divide, np.remainder: ops.remainder, np.equal: ops.eq, np.not_equal: ops.ne,
+    np.less: ops.lt, np.less_equal: ops.le, np.greater: ops.gt, np.greater_equal: ops.ge,
+}  # fmt: skip
 
 
 def operand(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,14 +48,71 @@ def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def varargs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A method that takes a shape or dims as separate ints or as one sequence."""
+def varargs(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A method that takes a shape or dims as separate ints, as one sequence, or under its `name`."""
 
     @functools.wraps(function)
-    def method(self: Tensor, *sizes: Any) -> Any:
-        return function(self, shape_of(sizes))
+    def method(self: Tensor, *sizes: Any, **named: Any) -> Any:
+        if named or not sizes:
+            if sizes or named.keys() != {name}:
+                raise TypeError(f'{function.__name__}() takes 1 argument, "{name}": ints, or one tuple of them')
+            sizes = (named[name],)
+        return function(self, sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes)
 
     return method
+
+
+def of_shape(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """The in-place form of an operation on the shape: the tensor is seen otherwise, its memory stays."""
+    name = f"{function.__name__}_"
+
+    @functools.wraps(function)
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self.requires_grad:
+            check_writable(self)
+        seen = function(self, *args, **kwargs)
+        self._array = seen._array
+        self._node = seen._node
+        bump(self, name)
+        return self
+
+    method.__name__ = name
+    return method
+
+
+def set_item(self: Tensor, index: Any, value: Any) -> None:
+    """self[index] = value, for a number, or a tensor that broadcasts to the place."""
+    basic, rest = indexing.split_index(index, self._array.ndim)
+    if basic is not None:  # ints beside masks or index tensors: first the view, then its elements
+        self = apply(kernels.select, self, index=basic)
+    _set_item(self, rest, value)
+
+
+_set_item = in_place(indexing.setitem)
+
+
+def divide_into(self: Tensor, other: Any) -> Tensor:
+    """other / self, computed as PyTorch does."""
+    return ops.mul(ops.reciprocal(self), other)
+
+
+def invert(self: Tensor) -> Tensor:
+    """~self, for integers and bools."""
+    if self._array.dtype.kind == "f":
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return ops.bitwise_not(self)
+
+
+def float_power_(self: Tensor, exponent: Any) -> Any:
+    """self ** exponent, in place. RuntimeError unless self is float64."""
+    if self._array.dtype != np.float64:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {self.dtype} but the operation's result requires dtype Double"
+        )
+    return _float_power(self, exponent)
+
+
+_float_power = in_place(ops.float_power)
 
 
 class Methods(TensorBase):
@@ -61,7 +125,7 @@ class Methods(TensorBase):
     __add__, __radd__, __iadd__ = operand(ops.add), operand(ops.add), operand(in_place(ops.add))
     __sub__, __rsub__, __isub__ = operand(ops.sub), reflected(ops.sub), operand(in_place(ops.sub))
     __mul__, __rmul__, __imul__ = operand(ops.mul), operand(ops.mul), operand(in_place(ops.mul))
-    __truediv__, __rtruediv__, __itruediv__ = operand(ops.div), reflected(ops.div), operand(in_place(ops.div))
+    __truediv__, __rtruediv__, __itruediv__ = operand(ops.div), operand(divide_into), operand(in_place(ops.div))
     __floordiv__, __rfloordiv__ = operand(ops.floor_divide), reflected(ops.floor_divide)
     __ifloordiv__ = operand(in_place(ops.floor_divide))
     __mod__, __rmod__, __imod__ = operand(ops.remainder), reflected(ops.remainder), operand(in_place(ops.remainder))
@@ -72,56 +136,52 @@ class Methods(TensorBase):
     __xor__, __rxor__, __ixor__ = operand(ops.bitwise_xor), operand(ops.bitwise_xor), operand(in_place(ops.bitwise_xor))
     __lt__, __le__, __gt__, __ge__ = operand(ops.lt), operand(ops.le), operand(ops.gt), operand(ops.ge)
     __eq__, __ne__ = operand(ops.eq), operand(ops.ne)
-    __neg__, __abs__, __invert__ = ops.neg, ops.abs, ops.bitwise_not
-    __getitem__, __setitem__ = indexing.getitem, in_place(indexing.setitem)
+    __neg__, __abs__, __invert__ = ops.neg, ops.abs, invert
+    __getitem__, __setitem__ = indexing.getitem, set_item
 
     # shape
 
-    view_as = lambda self, other: self.view(other.shape)
-    permute, expand, repeat = varargs(ops.permute), varargs(ops.broadcast_to), varargs(ops.repeat)
-    reshape, flip, tile = varargs(ops.reshape), varargs(ops.flip), varargs(ops.tile)
-
-    def view(self: Tensor, *shape: Any) -> Tensor:
-        """The elements in another shape, sharing memory; RuntimeError where the strides don't allow that."""
-        return shaping.view(self, shape_of(shape))
-
-    def expand_as(self, other: Tensor) -> Tensor:
-        """A view stretched to the shape of `other`."""
-        return ops.broadcast_to(self, other.shape)
-
-    def reshape_as(self, other: Tensor) -> Tensor:
-        """The elements in the shape of `other`."""
-        return ops.reshape(self, other.shape)
+    reshape, view = varargs(ops.reshape, "shape"), varargs(shaping.view, "size")
+    permute, flip = varargs(ops.permute, "dims"), varargs(ops.flip, "dims")
+    expand = varargs(shaping.expand, "size")
+    repeat, tile = varargs(shaping.repeat, "repeats"), varargs(ops.tile, "dims")
+    contiguous = shaping.contiguous
+    expand_as, reshape_as, view_as = shaping.expand_as, shaping.reshape_as, shaping.view_as
+    squeeze_, unsqueeze_ = of_shape(ops.squeeze), of_shape(ops.unsqueeze)
+    transpose_, t_ = of_shape(ops.transpose), of_shape(ops.t)
 
     @property
     def T(self) -> Tensor:
         """With the order of the dims reversed; deprecated but for matrices."""
-        if self._array.ndim not in (0, 2):
+        if self._array.ndim != 2:
             warnings.warn(
-                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will "
-                "throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it "
+                "will throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
                 "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
                 UserWarning,
                 stacklevel=2,
             )
-        return ops.permute(self, tuple(reversed(range(self._array.ndim))))
+        return shaping.reverse_dims(self)
 
     @property
     def mT(self) -> Tensor:
         """Each matrix of a batch transposed."""
-        if self._array.ndim < 2:
-            raise RuntimeError(
-                f"tensor.mT is only supported on matrices or batches of matrices. Got {self._array.ndim}-D tensor."
-            )
-        return ops.transpose(self, -2, -1)
+        ndim = self._array.ndim
+        if ndim == 1:
+            raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got 1-D tensor.")
+        if ndim == 0:
+            warnings.warn("Tensor.mT is deprecated on 0-D tensors: it changes nothing.", UserWarning, stacklevel=2)
+            return cast("Tensor", self)
+        return apply(kernels.swap, self)
 
-    def where(self, condition: Tensor, other: Any) -> Tensor:
+    def where(self, condition: Tensor, other: Any) -> Any:
         """This tensor where `condition` holds, `other` elsewhere."""
-        return ops.where(condition, self, other)  # type: ignore[no-any-return]
+        return ops.where(condition, self, other)
 
     # functions as methods
 
     abs = ops.abs
+    absolute = ops.absolute
     acos = ops.acos
     add = ops.add
     addmm = ops.addmm
@@ -148,13 +208,16 @@ class Methods(TensorBase):
     clamp = ops.clamp
     clamp_max = ops.clamp_max
     clamp_min = ops.clamp_min
+    clip = ops.clip
     clone = ops.clone
     cos = ops.cos
     cosh = ops.cosh
     count_nonzero = ops.count_nonzero
     cumsum = ops.cumsum
+    detach = ops.detach
     diagonal = ops.diagonal
     div = ops.div
+    divide = ops.divide
     dot = ops.dot
     eq = ops.eq
     equal = ops.equal
@@ -162,6 +225,7 @@ class Methods(TensorBase):
     exp2 = ops.exp2
     expm1 = ops.expm1
     flatten = ops.flatten
+    float_power = ops.float_power
     floor = ops.floor
     floor_divide = ops.floor_divide
     fmod = ops.fmod
@@ -197,11 +261,14 @@ class Methods(TensorBase):
     movedim = ops.movedim
     mul = ops.mul
     multinomial = ops.multinomial
+    multiply = ops.multiply
     mv = ops.mv
     ne = ops.ne
     neg = ops.neg
+    negative = ops.negative
     nonzero = ops.nonzero
     norm = ops.norm
+    numel = ops.numel
     outer = ops.outer
     pow = ops.pow
     prod = ops.prod
@@ -223,6 +290,7 @@ class Methods(TensorBase):
     squeeze = ops.squeeze
     std = ops.std
     sub = ops.sub
+    subtract = ops.subtract
     sum = ops.sum
     t = ops.t
     tan = ops.tan
@@ -231,6 +299,7 @@ class Methods(TensorBase):
     transpose = ops.transpose
     tril = ops.tril
     triu = ops.triu
+    true_divide = ops.true_divide
     trunc = ops.trunc
     unbind = ops.unbind
     unsqueeze = ops.unsqueeze
@@ -239,6 +308,7 @@ class Methods(TensorBase):
     # and in place
 
     abs_ = in_place(ops.abs)
+    absolute_ = in_place(ops.absolute)
     acos_ = in_place(ops.acos)
     add_ = in_place(ops.add)
     addmm_ = in_place(ops.addmm)
@@ -253,20 +323,23 @@ class Methods(TensorBase):
     clamp_ = in_place(ops.clamp)
     clamp_max_ = in_place(ops.clamp_max)
     clamp_min_ = in_place(ops.clamp_min)
+    clip_ = in_place(ops.clip)
     cos_ = in_place(ops.cos)
     cosh_ = in_place(ops.cosh)
     cumsum_ = in_place(reduction.cumsum_in_its_dtype)
     div_ = in_place(ops.div)
-    eq_ = in_place(ops.eq)
+    divide_ = in_place(ops.divide)
+    eq_ = in_place(pointwise.written(ops.eq, np.equal))
     exp_ = in_place(ops.exp)
     exp2_ = in_place(ops.exp2)
     expm1_ = in_place(ops.expm1)
+    float_power_ = float_power_
     floor_ = in_place(ops.floor)
     floor_divide_ = in_place(ops.floor_divide)
     fmod_ = in_place(ops.fmod)
-    ge_ = in_place(ops.ge)
-    gt_ = in_place(ops.gt)
-    le_ = in_place(ops.le)
+    ge_ = in_place(pointwise.written(ops.ge, np.greater_equal))
+    gt_ = in_place(pointwise.written(ops.gt, np.greater))
+    le_ = in_place(pointwise.written(ops.le, np.less_equal))
     log_ = in_place(ops.log)
     log10_ = in_place(ops.log10)
     log1p_ = in_place(ops.log1p)
@@ -275,11 +348,13 @@ class Methods(TensorBase):
     logical_not_ = in_place(ops.logical_not)
     logical_or_ = in_place(ops.logical_or)
     logical_xor_ = in_place(ops.logical_xor)
-    lt_ = in_place(ops.lt)
+    lt_ = in_place(pointwise.written(ops.lt, np.less))
     masked_fill_ = in_place(ops.masked_fill)
     mul_ = in_place(ops.mul)
-    ne_ = in_place(ops.ne)
+    multiply_ = in_place(ops.multiply)
+    ne_ = in_place(pointwise.written(ops.ne, np.not_equal))
     neg_ = in_place(ops.neg)
+    negative_ = in_place(ops.negative)
     pow_ = in_place(ops.pow)
     reciprocal_ = in_place(ops.reciprocal)
     relu_ = in_place(ops.relu)
@@ -293,8 +368,10 @@ class Methods(TensorBase):
     sqrt_ = in_place(ops.sqrt)
     square_ = in_place(ops.square)
     sub_ = in_place(ops.sub)
+    subtract_ = in_place(ops.subtract)
     tan_ = in_place(ops.tan)
     tanh_ = in_place(ops.tanh)
     tril_ = in_place(ops.tril)
     triu_ = in_place(ops.triu)
+    true_divide_ = in_place(ops.true_divide)
     trunc_ = in_place(ops.trunc)

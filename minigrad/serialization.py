@@ -37,19 +37,11 @@ from minigrad.tensor import Tensor
 
 File = str | os.PathLike[str] | IO[bytes]
 
+CHUNK = 1 << 24  # bytes that are read at a time
 WIDE = 0xFFFFFFFF  # sizes and offsets from here on are written in zip64's eight bytes
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what files of PyTorch before 1.6 begin with
-# What parsing wrong bytes may raise.
-MALFORMED = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+# What parsing wrong bytes raises; a KeyError or IndexError is a LookupError, an OverflowError an ArithmeticError.
+WRONG = (ArithmeticError, AttributeError, EOFError, LookupError, RecursionError, TypeError, ValueError, struct.error)
 DAMAGED = "the checkpoint is damaged or cut short, and nothing was loaded"
 REFUSED = (
     "Weights only load failed. Only tensors, numbers, strings and containers are loaded without running code: save a "
@@ -280,8 +272,7 @@ def check_location(storage: Storage, location: str, map_location: Any) -> None:
 
 def check_beginning(file: IO[bytes]) -> None:
     """Pass where a zip archive begins; else raise what PyTorch does."""
-    start = file.tell()
-    file.seek(start)  # io.UnsupportedOperation where a file is not seekable, before anything is read from it
+    file.seek(start := file.tell())  # io.UnsupportedOperation where it is not seekable, before anything is read
     head = file.read(len(LEGACY))
     file.seek(start)
     if not head:
@@ -317,12 +308,17 @@ def read_records(file: IO[bytes]) -> dict[str, Array]:
         # An archive that lies inside a tensor's bytes must not pass for the whole, when what followed it is cut off.
         first, total = min(i.header_offset for i in infos.values()), sum(i.file_size for i in infos.values())
         check(first == start and total <= room, f"{total} bytes of records at {first}, in {room} of file at {start}")
-        data = {name.removeprefix(folder): bytearray(archive.read(info)) for name, info in infos.items()}
-    check("constants.pkl" not in data, "this is a TorchScript archive, which only PyTorch runs: save the state_dict")
-    check({"data.pkl", "version"} <= set(data), "data.pkl or version is missing")
-    check(1 <= int(data["version"]) <= 10, f"of the format's versions, 1 to 10 are known, not {data['version']!r}")
-    check(data.get("byteorder", b"little") in (b"little", b"big"), "its byte order is neither little nor big")
-    return {name: np.frombuffer(record, np.uint8) for name, record in data.items()}
+        records = {name.removeprefix(folder): np.empty(info.file_size, np.uint8) for name, info in infos.items()}
+        for record, info in zip(records.values(), infos.values(), strict=True):
+            with archive.open(info) as stream:
+                for at in range(0, len(record), CHUNK):
+                    stream.readinto(record[at : at + CHUNK])  # type: ignore[attr-defined]
+    check("constants.pkl" not in records, "this is a TorchScript archive, which only PyTorch runs: save the state_dict")
+    check({"data.pkl", "version"} <= set(records), "data.pkl or version is missing")
+    version, order = (records.get(name, np.empty(0)).tobytes() for name in ("version", "byteorder"))
+    check(1 <= int(version) <= 10, f"of the format's versions, 1 to 10 are known, not {version!r}")
+    check(order in (b"little", b"big", b""), "its byte order is neither little nor big")
+    return records
 
 
 def load(
@@ -351,13 +347,13 @@ def load(
         check_beginning(file)
         try:
             records = read_records(file)
-        except (zipfile.BadZipFile, NotImplementedError, OSError, *MALFORMED) as error:
+        except (zipfile.BadZipFile, NotImplementedError, OSError, *WRONG) as error:
             raise RuntimeError(f"{DAMAGED}: {error!r}") from error
     if not weights_only:
         return TrustingUnpickler(records, map_location, **{"encoding": "utf-8"} | pickle_load_args).load()
     try:
         return WeightsUnpickler(records, map_location, encoding="utf-8").load()
-    except MALFORMED as error:
+    except WRONG as error:
         raise pickle.UnpicklingError(f"Weights only load failed: data.pkl is malformed, {error!r}") from error
 
 
@@ -452,8 +448,7 @@ def write_archive(file: IO[bytes], folder: str, records: dict[str, Any]) -> None
     records[".data/serialization_id"] = b"%040d" % (serial % 10**40)  # stands for all that is saved
     position, directory = 0, b""
     for name, data in records.items():
-        path, size = f"{folder}/{name}".encode(), len(data)
-        crc = checksums.get(name) or zlib.crc32(data)
+        path, size, crc = f"{folder}/{name}".encode(), len(data), checksums.get(name) or zlib.crc32(data)
         flags = 0x0808 if size else 0x0800  # names in UTF-8; sizes after the bytes
         wide = struct.pack("<QQ", size, size) * (size >= WIDE) + struct.pack("<Q", position) * (position >= WIDE)
         extra = struct.pack("<HH", 1, len(wide)) + wide if wide else b""
@@ -469,9 +464,8 @@ def write_archive(file: IO[bytes], folder: str, records: dict[str, Any]) -> None
     count, size, end = len(records), len(directory), position + len(directory)
     file.write(directory + struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 0x031E, 45, 0, 0, count, count, size, position))
     file.write(struct.pack("<4sLQL", b"PK\6\7", 0, end, 1))
-    file.write(
-        struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, min(count, 65535), min(count, 65535), size, min(position, WIDE), 0)
-    )
+    few = min(count, 0xFFFF)
+    file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, few, few, size, min(position, WIDE), 0))
 
 
 @contextmanager

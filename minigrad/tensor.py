@@ -18,23 +18,15 @@ from minigrad.conversion import Conversions
 from minigrad.metadata import (
     CPU,
     Size,
-    bool_,
     by_numpy,
-    float16,
     float32,
-    float64,
     get_default_dtype,
-    int8,
-    int16,
-    int32,
-    int64,
-    uint8,
 )
 from minigrad.metadata import device as Device
 from minigrad.metadata import dtype as Dtype
-from minigrad.methods import OPERANDS, Methods
+from minigrad.methods import OPERANDS, OPERATORS, Methods
 from minigrad.ops.arguments import axis_of
-from minigrad.ops.creation import array_of, require_float, sizes
+from minigrad.ops.creation import array_of, number_as, require_float, sizes
 from minigrad.printing import tensor_text
 from minigrad.random import Generator, default_generator
 
@@ -46,13 +38,14 @@ class Tensor(Conversions, Methods):
     Tensor(data) and Tensor(*sizes) are PyTorch's old constructors: float32, from data or uninitialised.
     """
 
+    __module__ = "minigrad"
     __hash__ = object.__hash__
     __array_priority__ = 1000
     is_sparse = is_cuda = is_quantized = is_meta = False
     layout = "torch.strided"
 
     def __init__(self, *data: Any) -> None:
-        made = legacy(float32, data)
+        made = legacy(None, data)
         for field in TensorBase.__slots__[1:]:
             setattr(self, field, getattr(made, field))
 
@@ -84,12 +77,17 @@ class Tensor(Conversions, Methods):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the length of one dim."""
-        return self.shape if dim is None else self._array.shape[axis_of(dim, self._array.ndim)]
+        return self.shape if dim is None else self._array.shape[self._axis(dim)]
+
+    def _axis(self, dim: int) -> int:
+        if not self._array.ndim:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        return axis_of(dim, self._array.ndim)
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours along each dim, or one dim, lie in memory."""
         steps = tuple(s // self._array.itemsize for s in self._array.strides)
-        return steps if dim is None else steps[dim]
+        return steps if dim is None else steps[self._axis(dim)]
 
     def storage_offset(self) -> int:
         """How many elements into its storage the tensor begins."""
@@ -107,19 +105,19 @@ class Tensor(Conversions, Methods):
         """The number of dims."""
         return self._array.ndim
 
-    def numel(self) -> int:
-        """The number of elements."""
-        return self._array.size
+    ndimension, nelement = dim, ops.numel
 
-    ndimension, nelement, element_size = dim, numel, lambda self: self._array.itemsize
+    def element_size(self) -> int:
+        """The bytes of an element."""
+        return self._array.itemsize
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in memory in the order of the indices."""
-        return self._array.flags.c_contiguous
+        return bool(self._array.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a floating one."""
-        return self._array.dtype.kind == "f"
+        return bool(self._array.dtype.kind == "f")
 
     def is_complex(self) -> bool:
         """False: minigrad has no complex tensors."""
@@ -136,6 +134,8 @@ class Tensor(Conversions, Methods):
 
     @requires_grad.setter
     def requires_grad(self, requires_grad: bool) -> None:
+        if not isinstance(requires_grad, bool):
+            raise RuntimeError(f"requires_grad must be a bool, not {requires_grad!r}")
         if requires_grad and self._array.dtype.kind != "f":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}")
         if self._node is not None and not requires_grad:
@@ -143,7 +143,7 @@ class Tensor(Conversions, Methods):
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
                 "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
-        self._requires_grad = bool(requires_grad)
+        self._requires_grad = requires_grad
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set whether gradients are recorded, on a leaf; returns the tensor."""
@@ -174,6 +174,10 @@ class Tensor(Conversions, Methods):
                 stacklevel=2,
             )
         return self._grad
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
 
     @grad.setter
     def grad(self, grad: Tensor | None) -> None:
@@ -242,10 +246,6 @@ class Tensor(Conversions, Methods):
         """Whether retain_grad() was called on this non-leaf."""
         return self._node is not None and self._node.retained is not None
 
-    def detach(self) -> Tensor:
-        """The same memory without history; writes to it count as writes to this tensor."""
-        return wrap(self._array, self._counter)
-
     def detach_(self) -> Tensor:
         """Forget the history."""
         self._node, self._requires_grad = None, False
@@ -267,7 +267,7 @@ class Tensor(Conversions, Methods):
         return iter(ops.unbind(self))
 
     def __reversed__(self) -> Tensor:
-        return ops.flip(self, range(self._array.ndim)) if self._array.ndim else self
+        return ops.flip(self, (0,)) if self._array.ndim else self
 
     def __contains__(self, element: Any) -> bool:
         if not isinstance(element, OPERANDS):
@@ -282,14 +282,28 @@ class Tensor(Conversions, Methods):
             raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous: use .any() or .all()")
         return bool(self._array.item())
 
+    def _number(self) -> Any:
+        if self._array.size != 1:
+            raise ValueError(
+                f"only one element tensors can be converted to Python scalars, this one has shape {list(self.shape)}"
+            )
+        return self._array.item()
+
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
 
     def __float__(self) -> float:
-        return float(self.item())
+        if self.requires_grad:
+            warnings.warn(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
+                "Consider using tensor.detach() first.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return float(self._number())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number())
 
     def __index__(self) -> int:
         if self._array.dtype.kind == "f" or self._array.size != 1:
@@ -336,6 +350,8 @@ class Tensor(Conversions, Methods):
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if state.rules:
             return apply(function, *inputs, **params)
+        if method == "__call__" and isinstance(inputs[0], np.generic) and ufunc in OPERATORS and not params:
+            return OPERATORS[ufunc](*inputs)  # a NumPy number on the left of an operator
         result = function(*(x.numpy() if isinstance(x, Tensor) else x for x in inputs), **params)
         return wrap(np.asarray(result)) if isinstance(result, (np.ndarray, np.generic)) else result
 
@@ -348,7 +364,11 @@ class Tensor(Conversions, Methods):
 
     def fill_(self, value: Any) -> Tensor:
         """Set every element to a number, or a 0-d tensor."""
-        if isinstance(value, TensorBase) and value._array.ndim:
+        if not isinstance(value, OPERANDS):
+            raise TypeError(f"fill_(): argument 'value' must be Number, not {type(value).__name__}")
+        if not isinstance(value, TensorBase):
+            value = number_as(value, self._array.dtype)
+        elif value._array.ndim:
             raise RuntimeError(
                 f"fill_ only supports 0-dimension value tensor but got tensor with {value._array.ndim} dimensions."
             )
@@ -360,6 +380,8 @@ class Tensor(Conversions, Methods):
 
     def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
         """Set the elements to those of `src`, which broadcasts to this shape and is converted to this dtype."""
+        if not isinstance(src, OPERANDS):
+            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
         return self._overwrite(src, "copy_")
 
     def _overwrite(self, value: Any, name: str) -> Tensor:
@@ -369,6 +391,11 @@ class Tensor(Conversions, Methods):
             value = value.to(self.dtype) if tensor else float(value)
             commit(self, apply(kernels.fill, as_it_was(self), value), name)
             return self
+        if tensor and value._array.ndim > self._array.ndim:
+            raise RuntimeError(
+                f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(value.shape)}: {name} "
+                "can't grow its tensor"
+            )
         try:
             state.quiet(np.copyto, self._array, value._array if tensor else value, casting="unsafe")
         except ValueError:
@@ -404,23 +431,21 @@ class Tensor(Conversions, Methods):
         """A tensor of `data`."""
         return ops.tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
 
-    def new_zeros(self, *size: Any, dtype: Dtype | None = None, requires_grad: bool = False) -> Tensor:
+    def new_zeros(self, *size: Any, dtype: Dtype | None = None, **options: Any) -> Tensor:
         """A tensor of the given shape filled with 0."""
-        return ops.zeros(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return ops.zeros(*size, dtype=dtype or self.dtype, **options)
 
-    def new_ones(self, *size: Any, dtype: Dtype | None = None, requires_grad: bool = False) -> Tensor:
+    def new_ones(self, *size: Any, dtype: Dtype | None = None, **options: Any) -> Tensor:
         """A tensor of the given shape filled with 1."""
-        return ops.ones(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return ops.ones(*size, dtype=dtype or self.dtype, **options)
 
-    def new_empty(self, *size: Any, dtype: Dtype | None = None, requires_grad: bool = False) -> Tensor:
+    def new_empty(self, *size: Any, dtype: Dtype | None = None, **options: Any) -> Tensor:
         """A tensor of the given shape, uninitialised."""
-        return ops.empty(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return ops.empty(*size, dtype=dtype or self.dtype, **options)
 
-    def new_full(
-        self, size: Any, fill_value: Any, *, dtype: Dtype | None = None, requires_grad: bool = False
-    ) -> Tensor:
+    def new_full(self, size: Any, fill_value: Any, *, dtype: Dtype | None = None, **options: Any) -> Tensor:
         """A tensor of the given shape filled with a number."""
-        return ops.full(size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return ops.full(size, fill_value, dtype=dtype or self.dtype, **options)
 
 
 def plain(x: Any) -> Any:
@@ -441,46 +466,21 @@ def rebuild(
     return tensor
 
 
-def legacy(dtype: Dtype, data: tuple[Any, ...]) -> Tensor:
-    """What PyTorch's old constructors make: from data, or uninitialised of the given sizes."""
-    if len(data) == 1 and not isinstance(data[0], int):
+def legacy(dtype: Dtype | None, data: tuple[Any, ...]) -> Tensor:
+    """What PyTorch's old constructors make: from data, or uninitialised of the given sizes; None is float32."""
+    if len(data) == 1 and (type(data[0]) is bool or not isinstance(data[0], int)):
         (source,) = data
-        if isinstance(source, TensorBase) and source._array.dtype == dtype.numpy:
-            return source.detach()  # type: ignore[attr-defined, no-any-return]
-        if isinstance(source, TensorBase):
+        if isinstance(source, Tensor):
+            if dtype is None or source.dtype is dtype:
+                return source.view(source.shape)  # type: ignore[no-any-return]
             raise TypeError(f"expected a tensor of {dtype} (got {source.dtype}): convert it with .to()")
         if isinstance(source, Size):
             data = source
+        elif isinstance(source, str) or (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
+            return wrap(array_of(source, dtype or float32))
         else:
-            return wrap(array_of(source, dtype))
-    return wrap(np.empty(sizes(data) if data else (0,), dtype.numpy))
-
-
-class TensorType:
-    """An old tensor type, such as torch.FloatTensor: a constructor, and a class to isinstance()."""
-
-    def __init__(self, dtype: Dtype) -> None:
-        self.dtype = dtype
-        self.__name__ = dtype.legacy
-
-    def __call__(self, *data: Any) -> Tensor:
-        return legacy(self.dtype, data)
-
-    def __instancecheck__(self, x: object) -> bool:
-        return isinstance(x, Tensor) and x.dtype is self.dtype
-
-    def __repr__(self) -> str:
-        return f"<class 'torch.{self.__name__}'>"
-
-
-HalfTensor, FloatTensor, DoubleTensor = TensorType(float16), TensorType(float32), TensorType(float64)
-CharTensor, ShortTensor, IntTensor, LongTensor = (
-    TensorType(int8),
-    TensorType(int16),
-    TensorType(int32),
-    TensorType(int64),
-)
-ByteTensor, BoolTensor = TensorType(uint8), TensorType(bool_)
+            raise TypeError(f"new(): data must be a sequence (got {type(source).__name__})")
+    return wrap(np.empty(sizes(data) if data else (0,), (dtype or float32).numpy))
 
 
 def is_tensor(obj: object) -> bool:

@@ -22,9 +22,11 @@ Rule = tuple[str, str]  # the name of a row's function, and of the argument
 
 
 def name_of(function: Any) -> str:
-    """multiply, add.reduce, getitem."""
+    """np.multiply, np.add.reduce, getitem."""
     owner = getattr(function, "__self__", None)
-    return f"{owner.__name__}.{function.__name__}" if isinstance(owner, np.ufunc) else function.__name__
+    if isinstance(owner, np.ufunc):
+        return f"np.{owner.__name__}.{function.__name__}"
+    return f"np.{function.__name__}" if getattr(np, function.__name__, None) is function else function.__name__
 
 
 ROWS = {name_of(function): row for function, row in table.items()}
@@ -102,7 +104,7 @@ def users() -> dict[Rule, list[Any]]:
     with watching(watched):
         for sample in SAMPLES:
             running.append(sample)
-            tries(sample, 12, lambda data, sample=sample: attempt_case(sample, "float64", data))
+            tries(sample, 50, lambda data, sample=sample: attempt_case(sample, "float64", data))
         for program in PROGRAMS:
             running.append(program)
             try:
@@ -133,7 +135,7 @@ def red(user: Any) -> bool:
     """Whether the user's own test fails."""
     try:
         if isinstance(user, Sample):
-            tries(user, 40, lambda data: check(user, "float64", data))
+            tries(user, 300, lambda data: check(user, "float64", data))
         else:
             both(user)
     except AssertionError:
@@ -151,19 +153,25 @@ FAULTS_OF_EACH = {
     "the sign": lambda rule: lambda i, g, *rest: -rule(i, g, *rest),
     "the term dropped": lambda rule: lambda i, g, *rest: rule(i, g, *rest) * 0.0,
 }
+# Where PyTorch has no derivative, the fault is to have one.
+NO_DERIVATIVE = {"g instead of an error": lambda rule: lambda g, *rest: g}
 # Of a gradient that is 0 everywhere no factor shows: here the fault is to pass g on.
 FAULTS_OF_ZERO = {"g instead of 0": lambda rule: lambda g, *rest: g}
 
 
-def is_zero(where: Rule) -> bool:
-    rule = ROWS[where[0]].rules.get(where[1])
-    return rule is not None and rule.__code__.co_names == ("np", "zeros_like") and not parameter_names(rule)
+def kinds_of(where: Rule) -> dict[str, Any]:
+    if where[1] == "each":
+        return FAULTS_OF_EACH
+    rule = ROWS[where[0]].rules[where[1]]
+    assert rule is not None
+    if rule.__qualname__.startswith("no_derivative"):
+        return NO_DERIVATIVE
+    return FAULTS_OF_ZERO if rule.__code__.co_names == ("np", "zeros_like") and not parameter_names(rule) else FAULTS
 
 
 def faults() -> Iterator[Any]:
     for where in RULES:
-        kinds = FAULTS_OF_ZERO if is_zero(where) else FAULTS_OF_EACH if where[1] == "each" else FAULTS
-        for name, change in kinds.items():
+        for name, change in kinds_of(where).items():
             yield pytest.param(where, change, id=f"{'-'.join(where)}-{name}")
 
 
@@ -175,10 +183,12 @@ def test_a_fault_in_a_rule_is_found(where: Rule, change: Any) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
-@given(data=st.data())
-def test_arrays_and_tensors_read_the_same(sample: Sample, data: st.DataObject) -> None:
+def test_arrays_and_tensors_read_the_same(sample: Sample) -> None:
+    tries(sample, 20, lambda data: compare_readers(sample, data.draw(cases(sample, differentiate=True))))
+
+
+def compare_readers(sample: Sample, case: Case) -> None:
     """The gradients of an ordinary sweep are, bit for bit, those of one that is recorded."""
-    case: Case = data.draw(cases(sample, differentiate=True))
     found = []
     for again in (False, True):
         args, kwargs, inputs = case.arguments(minigrad, "float32")
@@ -201,7 +211,7 @@ def test_what_a_rule_calls_is_differentiable_or_constant() -> None:
         return lambda g, out: np.hypot(g, out)
 
     y = None
-    with replaced(("exp", "x"), change):
+    with replaced(("np.exp", "x"), change):
         y = x.exp().sum()
         with pytest.raises(NotImplementedError, match="hypot.*no row in the table"):
             minigrad.autograd.grad(y, x, create_graph=True)

@@ -191,6 +191,8 @@ def compare(ours: list[Seen], theirs: list[Seen], sample: Sample, case: Case) ->
     """Asserts that two records agree, to the tolerance of the sample and of the coarsest float in them."""
     if theirs and "not implemented for" in theirs[0].message:  # a kernel that torch has not built is not a rule
         return
+    if ours and theirs and "not implemented for" in ours[0].message and theirs[0].what.endswith("raised"):
+        return  # two things are wrong: which one is found first is nobody's contract
     dtypes = {one.dtype for one in theirs} & ULP.keys()
     drawn = [d for d in leaves_of((case.args, case.kwargs)) if isinstance(d, Drawn)]
     dtypes |= {case.kwargs.get("dtype")} & ULP.keys() | ({"float32"} if case.mixed else set())
@@ -335,6 +337,8 @@ def test_promotion(name: str) -> None:
     function, differences = PROMOTING[name], []
     for (label, x), (_, x2) in zip(operands(ENGINE), operands(torch), strict=True):
         for (other, y), (_, y2) in zip(operands(ENGINE), operands(torch), strict=True):
+            if not (torch.is_tensor(x2) or torch.is_tensor(y2)):
+                continue
             found: list[list[Seen]] = []
             for T, a, b in ((ENGINE, x, y), (torch, x2, y2)):
                 found.append([])
@@ -353,10 +357,17 @@ PROMOTION = Sample("promotion", st.just(()), tolerance=Tolerance.ELEMENTWISE)
 # Completeness --------------------------------------------------------------------------------------------------------
 
 
+# Compared with torch number by number in test_random.py; from_numpy makes every tensor of every record.
+ELSEWHERE = {
+    "from_numpy", "bernoulli", "get_rng_state", "initial_seed", "manual_seed", "multinomial", "normal", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "seed", "set_rng_state",
+}  # fmt: skip
+
+
 def test_every_operation_has_a_record() -> None:
     ops = pytest.importorskip(f"{ENGINE.__name__}.ops")
     public = {name for name in ops.__all__ if callable(getattr(ops, name))}
-    assert public - {sample.name.rpartition(".")[2] for sample in SAMPLES} == set()
+    assert public - {sample.name.rpartition(".")[2] for sample in SAMPLES} - ELSEWHERE == set()
 
 
 def test_names_of_the_records_are_distinct() -> None:

@@ -111,6 +111,8 @@ def sweep(
         values = node.tensors() if again else node.check()
         for edge, rule, names, shape in edges:
             gx = rule(g, *map(values.__getitem__, names))
+            if gx is None:  # no gradient at all, where PyTorch gives none
+                continue
             if gx.shape != shape and shape is not None:
                 gx = sum_to(gx, shape)
             if edge in gradients:
@@ -145,7 +147,8 @@ def run_sweep(
 ) -> dict[Edge, Any]:
     """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
     if not create_graph:
-        return cast("dict[Edge, Any]", state.quiet(sweep, seeds, bool(retain_graph), False, targets))
+        gradients: dict[Edge, Any] = state.quiet(sweep, seeds, bool(retain_graph), False, targets)
+        return gradients
     before = state.grad, state.rules, state.quiet
     state.grad, state.rules, state.quiet = True, True, call  # inside, all is quiet already
     try:

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 Edge = Union["Node", "Tensor"]  # where a gradient goes: a recorded operation, or a leaf
 Where = tuple[CodeType, int]  # a place in a user's program: code, and the offset of its instruction
 
-PACKAGE = str(Path(__file__).parents[1])
+INTERNAL = frozenset(map(str, Path(__file__).parents[1].rglob("*.py")))  # files whose frames are not the user's
 _sequence = itertools.count().__next__
 _new = object.__new__
 
@@ -53,7 +53,7 @@ _Tensor: type[Tensor]
 
 
 def tensor_class(cls: type[Tensor]) -> type[Tensor]:
-    """Announce the class that results are made of. (Decorates Tensor, which is defined above this file's layer.)"""
+    """Announce the class that results are made of. (Decorates Tensor, which is defined in a file above this one.)"""
     global _Tensor
     _Tensor = cls
     return cls
@@ -204,8 +204,8 @@ def attach(array: Array, edge: Edge | None, counter: list[Any]) -> Tensor:
 def caller() -> Where:
     """The place in the user's program that is being run: the innermost frame outside the package."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
+    while frame.f_code.co_filename in INTERNAL:
+        frame = frame.f_back  # type: ignore[assignment]  # the outermost frame is not ours
     return frame.f_code, frame.f_lasti
 
 
@@ -252,8 +252,8 @@ def record(
     node.retained = None
     node.sequence = _sequence()
     frame = sys._getframe(2)  # as caller(), written out: this is on the path of every operation
-    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
+    while frame.f_code.co_filename in INTERNAL:
+        frame = frame.f_back  # type: ignore[assignment]  # the outermost frame is not ours
     node.where = frame.f_code, frame.f_lasti
     return node
 

@@ -17,7 +17,7 @@ __all__ = ["l1_loss", "linear", "log_softmax", "mse_loss", "relu", "sigmoid", "s
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(input, 0), in the memory of `input` where `inplace`; gradient 0 at 0."""
-    return input.relu_() if inplace else _relu(input)  # type: ignore[no-any-return]
+    return input.relu_() if inplace else _relu(input)
 
 
 def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
@@ -42,8 +42,8 @@ def check_sizes(input: Tensor, target: Tensor) -> None:
     """Warn, as PyTorch, where the shapes differ: that broadcasts, and is rarely meant."""
     if input._array.shape != target._array.shape:
         warnings.warn(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely "
-            "lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will "
+            "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
             UserWarning,
             stacklevel=3,
         )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
 import numpy as np
 
+from minigrad import kernels
 from minigrad.autograd.graph import apply
+from minigrad.autograd.inplace import Target
 from minigrad.autograd.node import TensorBase, wrap
-from minigrad.kernels import cast
 from minigrad.metadata import dtype, dtype_of, get_default_dtype
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
-Number = Union[int, float, bool]
-Dims = Union[int, Sequence[int], None]
+Number: TypeAlias = int | float | bool
+Dims: TypeAlias = int | Sequence[int] | None
 _category = {"b": 0, "i": 1, "u": 1, "f": 2}
 _bool, _int64 = np.dtype(bool), np.dtype(np.int64)
 
@@ -25,13 +26,20 @@ _bool, _int64 = np.dtype(bool), np.dtype(np.int64)
 def pair(x: Any, y: Any) -> tuple[Any, Any]:
     """Two operands with one dtype, PyTorch's promotion of theirs. Python numbers stay numbers where NumPy agrees."""
     if isinstance(x, TensorBase):
+        dtype = x._array.dtype
         if isinstance(y, TensorBase):
-            if x._array.dtype is y._array.dtype:
+            if dtype is y._array.dtype:
                 return x, y
-        elif type(y) is float or type(y) is int:
-            if x._array.dtype.kind == "f":
-                return x, y
+        elif stays(y, dtype.kind):
+            return x, y
+    elif isinstance(y, TensorBase) and stays(x, y._array.dtype.kind):
+        return x, y
     return promote(x, y)
+
+
+def stays(x: Any, kind: str) -> bool:
+    """Whether a Python number beside a tensor of that kind gives the same dtype and value in NumPy as in PyTorch."""
+    return type(x) in (float, int) if kind == "f" else kind == "i" and type(x) is int and -128 <= x < 128
 
 
 def promote(*operands: Any) -> tuple[Any, ...]:
@@ -40,10 +48,12 @@ def promote(*operands: Any) -> tuple[Any, ...]:
     return tuple(convert(x, target) for x in operands)
 
 
-def convert(x: Any, target: np.dtype[Any]) -> Tensor:
+def convert(x: Any, target: np.dtype[Any]) -> Any:
     """A tensor or a number as a tensor of the given dtype."""
     if isinstance(x, TensorBase):
-        return x if x._array.dtype == target else apply(cast, x, dtype=target)
+        if x._array.dtype == target:
+            return cast("Tensor", x)
+        return apply(kernels.cast if target.kind == "f" else kernels.discrete, x, dtype=target)
     return wrap(np.asarray(x).astype(target))
 
 
@@ -73,6 +83,21 @@ def promote_dtypes(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     return a if _category[a.kind] > _category[b.kind] else b
 
 
+def result_type(tensor1: Tensor | Number, tensor2: Tensor | Number) -> dtype:
+    """The dtype of an operation on the two."""
+    return dtype_of(result_dtype(tensor1, tensor2))
+
+
+def promote_types(type1: dtype, type2: dtype) -> dtype:
+    """The dtype of an operation on tensors of the two."""
+    return dtype_of(promote_dtypes(type1.numpy, type2.numpy))
+
+
+def can_cast(from_: dtype, to: dtype) -> bool:
+    """Whether results of the first dtype may be written into tensors of the second: not floats into integers."""
+    return _category[from_.numpy.kind] <= _category[to.numpy.kind]
+
+
 def number_dtype(x: Any) -> np.dtype[Any]:
     """The dtype that a Python or NumPy number counts as; TypeError for anything else."""
     if isinstance(x, (bool, np.bool_)):
@@ -88,7 +113,7 @@ def number_dtype(x: Any) -> np.dtype[Any]:
 
 def floating(x: Tensor) -> Tensor:
     """Integers and bools as the default floating dtype, which is what PyTorch's floating-point functions compute in."""
-    return x if x._array.dtype.kind == "f" else apply(cast, x, dtype=get_default_dtype().numpy)
+    return x if x._array.dtype.kind == "f" else apply(kernels.cast, x, dtype=get_default_dtype().numpy)
 
 
 def require_tensor(x: Any, function: str, argument: str = "input") -> None:
@@ -97,11 +122,22 @@ def require_tensor(x: Any, function: str, argument: str = "input") -> None:
         raise TypeError(f"{function}(): argument '{argument}' must be Tensor, not {type(x).__name__}")
 
 
+def refuse(kernel: str, x: Tensor, y: Tensor, out: Tensor | None) -> NoReturn:
+    """NotImplementedError, as PyTorch has no kernel for that dtype; RuntimeError where the shapes are wrong, too."""
+    shape = apply(np.logical_or, x, y)._array.shape
+    if isinstance(out, Target) and out._array.shape != shape:
+        raise RuntimeError(
+            f"output with shape {list(out._array.shape)} doesn't match the broadcast shape {list(shape)}: "
+            "an in-place operation can't grow its tensor"
+        )
+    raise NotImplementedError(
+        f"\"{kernel}\" not implemented for '{type_name(y)}': convert with .to(), or compare first"
+    )
+
+
 def as_dtype(x: Tensor, to: dtype | None) -> Tensor:
     """x in the given dtype; x itself where it has it, or none is given."""
-    if to is None or x._array.dtype == to.numpy:
-        return x
-    return apply(cast, x, dtype=to.numpy)
+    return x if to is None else convert(x, to.numpy)
 
 
 def axis_of(dim: Any, ndim: int) -> int:
@@ -142,6 +178,16 @@ def shape_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:
         raise TypeError(f"a shape is made of ints, got {', '.join(type(n).__name__ for n in sizes)}") from None
 
 
-def type_name(x: Tensor) -> str:
+def ints(given: Any, function: str, argument: str) -> tuple[int, ...]:
+    """A sequence of ints as a tuple; TypeError for anything else."""
+    if not isinstance(given, (tuple, list)):
+        raise TypeError(f"{function}(): argument '{argument}' must be tuple of ints, not {type(given).__name__}")
+    try:
+        return tuple(map(operator.index, given))
+    except TypeError:
+        raise TypeError(f"{function}(): argument '{argument}' must be tuple of ints, got {given}") from None
+
+
+def type_name(x: TensorBase) -> str:
     """The name that PyTorch's messages give a tensor's dtype: Float, Long."""
     return dtype_of(x._array.dtype).legacy.removesuffix("Tensor")

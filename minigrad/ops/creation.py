@@ -2,37 +2,96 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minigrad.autograd.inplace import resize
 from minigrad.autograd.node import Array, TensorBase, wrap
-from minigrad.metadata import check_device, device, dtype, dtype_of, get_default_dtype
-from minigrad.ops.arguments import Number, number_dtype, require_tensor, shape_of
+from minigrad.metadata import (
+    bool_,
+    check_device,
+    device,
+    dtype,
+    dtype_of,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int64,
+)
+from minigrad.ops.arguments import convert, ints, number_dtype, promote_dtypes, require_tensor, shape_of
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 Device = str | device | None
+_python_types = {float: float64, int: int64, bool: bool_}
+
+
+def numpy_dtype(d: Any) -> np.dtype[Any]:
+    """NumPy's dtype of one of PyTorch's, or of Python's float, int or bool; TypeError for anything else."""
+    if not isinstance(d, dtype):
+        if d not in (float, int, bool):
+            raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(d).__name__}: got {d!r}")
+        d = _python_types[d]
+    return d.numpy  # type: ignore[no-any-return]
+
+
+def target_dtype(d: Any, out: Tensor | None) -> np.dtype[Any]:
+    """The dtype of a new tensor: that of `out`, or the one given, or the default. RuntimeError where they differ."""
+    target = get_default_dtype().numpy if d is None else numpy_dtype(d)
+    if d is not None and out is not None and out._array.dtype != target:
+        raise RuntimeError(f"dtype {dtype_of(target)} does not match dtype of out parameter ({out.dtype})")
+    return target if out is None else out._array.dtype
 
 
 def finished(array: Array, requires_grad: bool, device: Device, out: Tensor | None = None) -> Tensor:
-    """A new tensor of `array`; RuntimeError where an integer tensor is to require gradients."""
+    """A new tensor of `array`, or `out` filled with it; RuntimeError where integers are to require gradients."""
     check_device(device)
-    if out is not None:
-        return out.copy_(wrap(array))
-    tensor = wrap(array)
+    if out is None:
+        tensor = wrap(array)
+    else:
+        if out.requires_grad:
+            raise RuntimeError(
+                "functions with out=... arguments don't support automatic differentiation, but `out` requires grad"
+            )
+        tensor = out
+        if out._array.shape != array.shape:
+            resize(out, array.shape)
+        out.copy_(wrap(array))
     if requires_grad:
         tensor.requires_grad_()
     return tensor
 
 
+def number_as(value: Any, target: np.dtype[Any]) -> Any:
+    """A number in a dtype; RuntimeError where it doesn't fit. A negative int wraps around in uint8, as in PyTorch."""
+    if isinstance(value, int) and not -(2**64) < value < 2**64:
+        raise OverflowError(f"int too big to convert: {value}")
+    if target.kind == "b":
+        return np.bool_(value)
+    if target.kind == "f":
+        if not _largest[target] < abs(value) < math.inf:
+            return target.type(value)
+    else:
+        info = np.iinfo(target)
+        low = info.min if info.min or isinstance(value, float) else -info.max
+        if low <= value <= info.max:
+            return np.int64(int(value)).astype(target)
+    raise RuntimeError(f"value cannot be converted to type {dtype_of(target).name} without overflow: {value}")
+
+
+_largest = {d.numpy: float(np.finfo(d.numpy).max) for d in (float16, float32, float64)}
+
+
 def tensor(data: Any, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
-    """A tensor with a copy of `data`: numbers, nested lists, arrays. Floats get the default dtype, arrays keep theirs."""
+    """A copy of `data` as a tensor: numbers, nested lists, arrays. Floats get the default dtype, arrays keep theirs."""
     if isinstance(data, TensorBase):
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
@@ -45,74 +104,126 @@ def tensor(data: Any, *, dtype: dtype | None = None, device: Device = None, requ
 
 def array_of(data: Any, dtype: dtype | None) -> Array:
     """A new array of `data`, in the dtype given or that PyTorch infers."""
+    target = None if dtype is None else numpy_dtype(dtype)
     if isinstance(data, TensorBase):
         data = data._array
-    if isinstance(data, (np.ndarray, np.generic)):
-        if dtype is None:
-            dtype_of(data.dtype)  # TypeError for those that tensors can't have
-        return np.array(data, dtype.numpy if dtype else None, order="C")
+    if isinstance(data, np.ndarray):
+        check_array(data)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.array(data, target, order="C")
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
     shape = nested_shape(data)
-    flat = flatten(data, shape)
-    if dtype is None:
-        kinds = {number_dtype(x) if not isinstance(x, np.generic) else x.dtype for x in flat}
-        target = max(kinds, key=lambda d: ("biuf".index(d.kind), d.itemsize), default=get_default_dtype().numpy)
-        dtype_of(target)
-    else:
-        target = dtype.numpy
-    if target.kind in "iu" and any(isinstance(x, float) for x in flat):
-        flat = [int(x) for x in flat]
-    try:
-        array = np.array(flat, target) if flat else np.empty(0, target)
-    except OverflowError as error:
-        raise RuntimeError(
-            f"value cannot be converted to type {dtype_of(target).name} without overflow: {error}"
-        ) from None
-    return array.reshape(shape)
+    if target is None:
+        target = inferred_dtype(data) or get_default_dtype().numpy
+    numbers = flatten(data, shape) if 0 not in shape else []
+    if set(map(type, numbers)) - {float, int, bool} or target.kind == "b":
+        numbers = [number_in(x, target) for x in numbers]
+    if target.kind in "iu":
+        numbers = integers(numbers, target)
+    with np.errstate(over="ignore"):
+        array = np.array(numbers, np.int64 if target.kind == "u" else target)
+    return array.astype(target, copy=False).reshape(shape)
+
+
+def is_sequence(data: Any) -> bool:
+    if isinstance(data, (list, tuple)):
+        return True
+    if isinstance(data, (Mapping, TensorBase, np.generic)):  # a tensor in a list counts as a number
+        return False
+    return hasattr(type(data), "__getitem__") and hasattr(type(data), "__len__")
 
 
 def nested_shape(data: Any) -> tuple[int, ...]:
     """The shape of nested sequences, taken from the first of each."""
-    shape = []
-    while isinstance(data, (Sequence, TensorBase, np.ndarray)) and not isinstance(data, str):
-        if not isinstance(data, Sequence):
-            return (*shape, *data.shape)
+    shape: list[int] = []
+    while is_sequence(data):
+        if isinstance(data, (str, bytes)):
+            raise ValueError(f"too many dimensions '{type(data).__name__}'")
         shape.append(len(data))
-        if not data:
+        if not len(data):
             break
+        if len(shape) == 1 and type(data) is list and all(isinstance(x, np.ndarray) for x in data):
+            warnings.warn(
+                "Creating a tensor from a list of numpy.ndarrays is extremely slow: convert the list to a single "
+                "numpy.ndarray with numpy.array() first",
+                UserWarning,
+                stacklevel=4,
+            )
         data = data[0]
     return tuple(shape)
 
 
+def inferred_dtype(data: Any) -> np.dtype[Any] | None:
+    """The dtype that PyTorch gives numbers in nested sequences; None where there are none."""
+    if isinstance(data, (TensorBase, np.ndarray, np.generic)):
+        found: np.dtype[Any] = data._array.dtype if isinstance(data, TensorBase) else data.dtype
+        dtype_of(found)  # TypeError for those that tensors can't have
+        return found
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
+    if isinstance(data, complex):
+        raise TypeError(f"minigrad has no complex tensors: got {data}")
+    if isinstance(data, (int, float)):
+        return number_dtype(data)
+    if not is_sequence(data):
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    types = set(map(type, data))
+    if types <= {float, int, bool}:  # one of each is as good as all
+        data = [kind() for kind in types]
+    dtypes = [d for d in map(inferred_dtype, data) if d is not None]
+    return functools.reduce(promote_dtypes, dtypes) if dtypes else None
+
+
 def flatten(data: Any, shape: tuple[int, ...], dim: int = 0) -> list[Any]:
-    """The numbers in nested sequences. ValueError where a sequence's length is not its shape's."""
-    if isinstance(data, TensorBase):
-        return list(data._array.reshape(-1)) if data._array.ndim else [data._array[()]]
-    if isinstance(data, np.ndarray):
-        return list(data.reshape(-1))
+    """What nested sequences hold, in order. ValueError where a sequence's length is not its shape's."""
     if dim == len(shape):
-        if isinstance(data, (Sequence, bytes)) or not isinstance(data, (int, float, np.generic)):
-            if isinstance(data, str):
-                raise TypeError("new(): invalid data type 'str'")
-            if isinstance(data, Sequence):
-                raise ValueError(
-                    f"too many dimensions: a sequence of length {len(data)} stands at dim {dim}, beside numbers"
-                )
-            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
         return [data]
-    if not isinstance(data, Sequence):
-        raise TypeError(f"expected a sequence of length {shape[dim]} at dim {dim}, got {type(data).__name__}")
+    if not is_sequence(data):
+        raise TypeError(f"not a sequence: {data} stands at dim {dim}, beside sequences of length {shape[dim]}")
     if len(data) != shape[dim]:
         raise ValueError(f"expected sequence of length {shape[dim]} at dim {dim} (got {len(data)})")
-    if dim == len(shape) - 1 and all(type(x) in (float, int, bool) for x in data):
+    if dim == len(shape) - 1:
         return list(data)
     return [x for item in data for x in flatten(item, shape, dim + 1)]
 
 
-def as_tensor(data: Any, dtype: dtype | None = None, device: Device = None) -> Tensor:
+def number_in(x: Any, target: np.dtype[Any]) -> Any:
+    """An entry of a list as a Python number of the kind of `target`, by Python's own protocols."""
+    if target.kind == "f":
+        return float(x)
+    if target.kind == "b" and isinstance(x, (int, float, np.bool_)):
+        return bool(x)
+    return x if isinstance(x, float) else operator.index(x)
+
+
+def integers(numbers: list[Any], target: np.dtype[Any]) -> list[int]:
+    """Numbers as ints. RuntimeError where one doesn't fit the dtype; negative ints wrap around in uint8."""
+    for x in numbers:
+        if isinstance(x, int) and not -(2**63) <= x < 2**63:
+            raise ValueError(f"Overflow when unpacking long long: {x} is no int64")
+    if target == np.int64 and not any(isinstance(x, float) for x in numbers):
+        return numbers
+    return [int(number_as(x, target)) for x in numbers]
+
+
+def check_array(array: Array) -> None:
+    """TypeError or ValueError for arrays that PyTorch's tensors can't be made of."""
+    dtype_of(array.dtype if array.dtype.isnative else array.dtype.newbyteorder("="))
+    if any(s < 0 for s in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
+            "currently supported. (You can probably work around this by making a copy of your array with array.copy().)"
+        )
+    if not array.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order: use .astype()")
+
+
+def as_tensor(data: Any, *, dtype: dtype | None = None, device: Device = None) -> Tensor:
     """`data` as a tensor, without a copy where it is a tensor or an array of the right dtype."""
     if isinstance(data, TensorBase):
-        return data.to(dtype) if dtype else data  # type: ignore[attr-defined, no-any-return]
-    if isinstance(data, np.ndarray) and (dtype is None or data.dtype == dtype.numpy):
+        return convert(data, numpy_dtype(dtype) if dtype else data._array.dtype)  # type: ignore[no-any-return]
+    if isinstance(data, np.ndarray) and (dtype is None or data.dtype == numpy_dtype(dtype)):
         check_device(device)
         return from_numpy(data)
     return finished(array_of(data, dtype), False, device)
@@ -122,14 +233,7 @@ def from_numpy(array: Array) -> Tensor:
     """A tensor that shares an array's memory. TypeError unless an ndarray of a supported dtype."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
-    dtype_of(array.dtype)
-    if any(s < 0 for s in array.strides):
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-            "currently supported. (You can probably work around this by making a copy of your array with array.copy().)"
-        )
-    if not array.dtype.isnative:
-        raise ValueError("given numpy array has byte order different from the native byte order: use .astype()")
+    check_array(array)
     if not array.flags.writeable:
         warnings.warn(
             "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. Copy it to "
@@ -140,15 +244,26 @@ def from_numpy(array: Array) -> Tensor:
     return wrap(array.view(np.ndarray))
 
 
-def default(dtype: dtype | None) -> np.dtype[Any]:
-    return (dtype or get_default_dtype()).numpy
-
-
-def sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
+def sizes(shape: tuple[Any, ...], name: str = "new") -> tuple[int, ...]:
+    if not shape:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+    if type(shape[0]) is bool:
+        raise TypeError(f"{name}(): argument 'size' must be tuple of ints, not bool")
     result = shape_of(shape)
     if any(n < 0 for n in result):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(result)}: {list(result)}")
+    if math.prod(result) >= 2**60:
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(result)}")
     return result
+
+
+def options(function: str, named: dict[str, Any], *names: str) -> list[Any]:
+    """The values of `names` among the keyword arguments that are left; what means nothing here is dropped."""
+    ignored = {"layout", "pin_memory", "memory_format"}
+    for name in named:
+        if name not in names and name not in ignored:
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
+    return [named[name] for name in names if name in named]
 
 
 def filled(name: str, make: Callable[..., Array], doc: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
@@ -160,15 +275,17 @@ def filled(name: str, make: Callable[..., Array], doc: str) -> tuple[Callable[..
         device: Device = None,
         requires_grad: bool = False,
         out: Tensor | None = None,
+        **named: Any,
     ) -> Tensor:
-        return finished(make(sizes(size), default(dtype)), requires_grad, device, out)
+        shape = sizes((*size, *options(name, named, "size")), name)
+        return finished(make(shape, target_dtype(dtype, out)), requires_grad, device, out)
 
     def create_like(
         input: Tensor, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
     ) -> Tensor:
         require_tensor(input, f"{name}_like")
         like = input._array
-        return finished(make(like.shape, dtype.numpy if dtype else like.dtype), requires_grad, device)
+        return finished(make(like.shape, numpy_dtype(dtype) if dtype else like.dtype), requires_grad, device)
 
     create.__name__ = create.__qualname__ = name
     create_like.__name__ = create_like.__qualname__ = f"{name}_like"
@@ -189,62 +306,104 @@ empty, empty_like = filled("empty", np.empty, "whose elements are whatever the m
 
 def full(
     size: Sequence[int],
-    fill_value: Number,
+    fill_value: Any,
     *,
+    out: Tensor | None = None,
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
-    out: Tensor | None = None,
 ) -> Tensor:
-    """A tensor of the given shape filled with a number, in its dtype unless another is given."""
-    if isinstance(fill_value, TensorBase):
-        fill_value = fill_value.item()  # type: ignore[attr-defined]
-    target = dtype.numpy if dtype else number_dtype(fill_value)
-    return finished(np.full(sizes((size,)), fill_value).astype(target), requires_grad, device, out)
+    """A tensor of the given shape filled with a number, whose kind decides the dtype where none is given."""
+    shape = ints(size, "full", "size")
+    sizes((shape,))
+    if isinstance(fill_value, TensorBase) and not fill_value._array.ndim:
+        fill_value = fill_value._array.item()
+    if not isinstance(fill_value, (int, float, np.generic)):
+        raise TypeError(f"full(): argument 'fill_value' must be Number, not {type(fill_value).__name__}")
+    target = number_dtype(fill_value) if dtype is None and out is None else target_dtype(dtype, out)
+    return finished(np.full(shape, number_as(fill_value, target)), requires_grad, device, out)
 
 
 def full_like(
-    input: Tensor, fill_value: Number, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
+    input: Tensor, fill_value: Any, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of the shape and dtype of `input` filled with a number."""
+    require_tensor(input, "full_like")
     return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
+    n: int,
+    m: int | None = None,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """The n by m identity matrix."""
-    return finished(np.eye(*sizes((n, n if m is None else m)), dtype=default(dtype)), requires_grad, device)
+    shape = ints((n, n if m is None else m), "eye", "n")
+    if min(shape) < 0:
+        raise RuntimeError(f"n and m must be greater or equal to 0, got {shape[0]} and {shape[1]}")
+    return finished(np.eye(*shape, dtype=target_dtype(dtype, out)), requires_grad, device, out)
+
+
+def bound(x: Any, function: str, name: str) -> Any:
+    """An end of a range as a Python number; TypeError unless a number."""
+    if isinstance(x, (TensorBase, np.generic)):
+        return x.item()  # type: ignore[union-attr]
+    if not isinstance(x, (int, float)):
+        raise TypeError(f"{function}(): argument '{name}' must be Number, not {type(x).__name__}")
+    return x
 
 
 def arange(
-    *bounds: Number, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False, **named: Number
+    *bounds: Any,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+    **named: Any,
 ) -> Tensor:
     """start, start + step, ... up to before end: arange(end), arange(start, end), arange(start, end, step)."""
-    start, end, step = named.get("start", 0), named.get("end"), named.get("step", 1)
-    if len(bounds) == 1:
-        (end,) = bounds
-    elif bounds:
-        start, end, step = (*bounds, step)[:3]
-    if end is None:
-        raise TypeError('arange() missing 1 required positional arguments: "end"')
-    start, end, step = (x.item() if isinstance(x, (TensorBase, np.generic)) else x for x in (start, end, step))
-    ints = all(isinstance(x, int) for x in (start, end, step))
-    target = dtype.numpy if dtype else np.dtype(np.int64) if ints else get_default_dtype().numpy
+    options("arange", named, "start", "end", "step")
+    if len(bounds) == 1 and "end" not in named:
+        named["end"] = bounds[0]
+    else:
+        named.update(zip(("start", "end", "step"), bounds, strict=False))
+    if "end" not in named or len(bounds) > 3:
+        raise TypeError(f"arange() takes end, or start and end, or start, end and step: got {bounds}")
+    given = {"start": 0, "step": 1} | named
+    start, end, step = (bound(given[name], "arange", name) for name in ("start", "end", "step"))
+    if dtype is None and out is None and all(isinstance(x, int) for x in (start, end, step)):
+        target = np.dtype(np.int64)
+    else:
+        target = target_dtype(dtype, out)
+    if target.kind == "b":
+        raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError(
             f"upper bound and lower bound inconsistent with step sign: start {start}, end {end}, step {step}"
         )
+    if target == np.int64:
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError(f"step must be nonzero in {target}: got {given['step']}")
     count = math.ceil((end - start) / step)
-    wide = np.int64 if ints else np.float64  # PyTorch accumulates in the wide type, and rounds once
-    return finished((start + np.arange(count, dtype=wide) * step).astype(target), requires_grad, device)
+    if target.kind in "iu":
+        start, step = int(start), int(step)
+    # PyTorch accumulates in the wide type, and rounds once.
+    wide = np.float64 if target.kind == "f" else np.int64
+    return finished((start + np.arange(count, dtype=wide) * step).astype(target), requires_grad, device, out)
 
 
 def linspace(
-    start: Number,
-    end: Number,
+    start: Any,
+    end: Any,
     steps: int,
     *,
     out: Tensor | None = None,
@@ -256,24 +415,33 @@ def linspace(
 
     As ATen's RangeFactories.cpp: the first half is counted up from start, the second down from end.
     """
-    start, end = (x.item() if isinstance(x, TensorBase) else x for x in (start, end))  # type: ignore[attr-defined]
-    steps = operator.index(steps)
+    for x in (start, end):
+        if isinstance(x, TensorBase) and x._array.ndim:
+            raise RuntimeError(
+                f"linspace only supports 0-dimensional start and end tensors, but got {list(x._array.shape)}"
+            )
+    start, end, steps = bound(start, "linspace", "start"), bound(end, "linspace", "end"), operator.index(steps)
     if steps < 0:
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
-    target = default(dtype)
+    target = target_dtype(dtype, out)
+    if target.kind == "b":
+        raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
     i = np.arange(steps)
     if target.kind == "f":
         a, b = target.type(start), target.type(end)
-        step = (b - a) / target.type(max(steps - 1, 1))
+        with np.errstate(invalid="ignore", over="ignore"):
+            step = (b - a) / target.type(max(steps - 1, 1))
         # In double the product is exact for float32, and the sum is rounded once: a fused multiply-add.
         wide = np.longdouble if target.itemsize == 8 else np.float64
-        up, down = wide(a) + wide(step) * i, wide(b) - wide(step) * (steps - 1 - i)
+        with np.errstate(invalid="ignore"):
+            up, down = wide(a) + wide(step) * i, wide(b) - wide(step) * (steps - 1 - i)
         array = np.where(i < steps // 2, up, down).astype(target)
         if steps == 1:
             array[:] = a
     else:
+        start, end = int(start), int(end)
         step = (end - start) / max(steps - 1, 1)
         array = np.where(i < steps // 2, start + step * i, end - step * (steps - 1 - i)).astype(target)
         if steps == 1:
-            array[:] = int(start)
+            array[:] = start
     return finished(array, requires_grad, device, out)

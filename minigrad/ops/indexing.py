@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,70 +11,173 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, wrap
-from minigrad.ops.arguments import axis_of, convert, number_dtype, require_tensor, type_name
+from minigrad.ops.arguments import axis_of, convert, require_tensor, type_name
+from minigrad.ops.creation import number_as
+from minigrad.ops.shaping import reshape, unsqueeze
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
+WHOLE = slice(None)
 
-def numpy_index(index: Any) -> Any:
-    """An index of PyTorch's (ints, slices, None, ..., bools, masks, index tensors, lists) as NumPy's."""
-    if isinstance(index, tuple):
-        return tuple(numpy_index(i) for i in index)
-    if isinstance(index, TensorBase):
-        array = index._array
-        if array.dtype.kind == "f":
-            raise IndexError(
-                f"tensors used as indices must be long, int, byte or bool tensors, got {type_name(index)}: "
-                "convert with .long()"
-            )
-        if array.dtype == np.uint8:
-            array = array.astype(bool)
-        return array if array.ndim or array.dtype.kind == "b" else int(array)
-    if isinstance(index, slice):
-        parts = [None if i is None else i.__index__() for i in (index.start, index.stop, index.step)]
-        if parts[2] is not None and parts[2] <= 0:
-            raise ValueError(f"step must be greater than zero, got {parts[2]}: flip() reverses a tensor")
-        return slice(*parts)
-    if isinstance(index, (list, range)):
-        array = np.asarray([i.item() if isinstance(i, TensorBase) else i for i in index])
+
+def numpy_index(i: Any) -> Any:
+    """One index of PyTorch's (an int, a slice, None, ..., a bool, a mask, an index tensor, a list) as NumPy's."""
+    if i is None or i is Ellipsis or isinstance(i, bool):
+        return i
+    if isinstance(i, slice):
+        if i.step is None and type(i.start) in (int, type(None)) and type(i.stop) in (int, type(None)):
+            return i
+        start, stop, step = (None if n is None else operator.index(n) for n in (i.start, i.stop, i.step))
+        if step is not None and step <= 0:
+            raise ValueError(f"step must be greater than zero, got {step}: flip() reverses a tensor")
+        return slice(start, stop, step)
+    if isinstance(i, (list, tuple, range)):
+        array = np.asarray([x._array.item() if isinstance(x, TensorBase) else x for x in i])
         return array if array.size else array.astype(np.int64)
-    if isinstance(index, str):
-        raise TypeError("new(): invalid data type 'str': a tensor is indexed by ints, slices, masks and index tensors")
-    return index
+    if isinstance(i, TensorBase):
+        i = i._array
+    if isinstance(i, (np.ndarray, np.bool_)):
+        if i.dtype == np.uint8:
+            if i.ndim:
+                warnings.warn(
+                    "indexing with dtype torch.uint8 is deprecated: use torch.bool", UserWarning, stacklevel=4
+                )
+            i = i.astype(bool)
+        if i.dtype not in (np.bool_, np.int64, np.int32):
+            raise IndexError(
+                f"tensors used as indices must be long, int, byte or bool tensors, got {i.dtype}: convert with .long()"
+            )
+        return i if i.ndim else i.item()
+    if isinstance(i, (str, bytes)):
+        raise TypeError(
+            f"new(): invalid data type '{type(i).__name__}': a tensor is indexed by ints, slices, masks, index tensors"
+        )
+    try:
+        return operator.index(i)
+    except TypeError:
+        raise IndexError(
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte tensors are valid indices, got "
+            f"{i} ({type(i).__name__})"
+        ) from None
+
+
+def width(i: Any) -> int:
+    """How many dims an index takes."""
+    if i is None or i is Ellipsis or isinstance(i, bool):
+        return 0
+    return i.ndim if isinstance(i, np.ndarray) and i.dtype.kind == "b" else 1
+
+
+def one_ellipsis(entries: list[Any], ndim: int) -> list[Any]:
+    """Without the second `...` and those after it, which PyTorch takes: each skips as many dims as the first does."""
+    first, second, *_ = (place for place, i in enumerate(entries) if i is Ellipsis)
+    skipped = ndim - sum(map(width, entries))
+    if skipped > 0 and any(map(width, entries[second:])):
+        raise IndexError(f"too many indices: the second `...` skips {skipped} dims too, of {ndim} in all")
+    return entries[: first + 1] + [i for i in entries[first + 1 :] if i is not Ellipsis]
+
+
+def split_index(index: Any, ndim: int) -> tuple[Any, Any]:
+    """An index as NumPy's; in two steps where ints stand beside masks or index tensors: a view, then its elements.
+
+    NumPy would take these ints for arrays, and put the dims in another order. The first is None where one step does.
+    """
+    if not isinstance(index, (tuple, list)):
+        return None, numpy_index(index)
+    if isinstance(index, list):
+        if not any(i is None or i is Ellipsis or isinstance(i, (TensorBase, slice, list, tuple)) for i in index):
+            return None, numpy_index(index)
+        warnings.warn(
+            "Using a non-tuple sequence for multidimensional indexing is deprecated: write x[tuple(index)], or "
+            "x[torch.tensor(index)]",
+            UserWarning,
+            stacklevel=4,
+        )
+    entries = [i if type(i) is int else numpy_index(i) for i in index]
+    if len(entries) > 1 and sum(i is Ellipsis for i in entries) > 1:
+        entries = one_ellipsis(entries, ndim)
+    if not any(type(i) is int for i in entries) or not any(isinstance(i, np.ndarray) for i in entries):
+        return None, tuple(entries)
+    first: list[Any] = []
+    then: list[Any] = []
+    for i in entries:
+        if isinstance(i, np.ndarray):
+            first += [WHOLE] * width(i)
+            then.append(i)
+        elif isinstance(i, bool):
+            first.append(None)
+            then.append(np.arange(int(i)))
+        else:
+            first.append(i)
+            then += [] if type(i) is int else [Ellipsis if i is Ellipsis else WHOLE]
+    return tuple(first), tuple(then)
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
-    """input[index]: a view for ints, slices, None and ...; a copy for masks and index tensors. IndexError as NumPy's."""
-    if isinstance(input, TensorBase) and not input._array.ndim and type(index) is int:
-        raise IndexError(
-            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim tensor to a number"
-        )
-    return apply(kernels.getitem, input, index=index if type(index) is int else numpy_index(index))
+    """input[index]: a view for ints, slices, None, ...; a copy for masks and index tensors. IndexError as NumPy's."""
+    if type(index) is int:
+        if not input._array.ndim:
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a 0-dim tensor to a number"
+            )
+        return apply(kernels.select, input, index=index)
+    if index is None:
+        return unsqueeze(input, 0)
+    first, then = split_index(index, input._array.ndim)
+    if first is not None:
+        input = apply(kernels.select, input, index=first)
+    return apply(kernel_for(then), input, index=then)
+
+
+def kernel_for(index: Any) -> Any:
+    """The row of the table that PyTorch names an index by."""
+    last = index
+    if isinstance(index, tuple):
+        last = None
+        for i in index:
+            if isinstance(i, (np.ndarray, bool)):
+                return kernels.take
+            if i is not Ellipsis and (type(i) is int or i != WHOLE):
+                last = i
+    if isinstance(last, (np.ndarray, bool)):
+        return kernels.take
+    return kernels.select if isinstance(last, int) else kernels.getitem
 
 
 def setitem(input: Tensor, index: Any, value: Any, *, out: Any = None) -> Tensor:
-    """input with input[index] = value; the in-place form is tensor[index] = value."""
+    """input with input[index] = value, where the index is NumPy's; the in-place form is tensor[index] = value."""
     dtype = input._array.dtype
-    index = numpy_index(index)
     if isinstance(value, TensorBase):
-        value = convert(value, dtype)
-        room = np.ndim(input._array[index]) if not kernels.has_arrays(index) else value._array.ndim
-        while value._array.ndim > room and value._array.shape[0] == 1:  # PyTorch drops leading dims of length 1
-            value = value[0]
+        if value._array.dtype != dtype:
+            input._array[index]  # whether the index fits comes first
+            if not takes_other_dtypes(index, value._array.size):
+                raise RuntimeError(
+                    f"Index put requires the source and destination dtypes match, got {type_name(input)} for the "
+                    f"destination and {type_name(value)} for the source: convert the value with .to(x.dtype)"
+                )
+            value = convert(value, dtype)
+        if value._array.ndim and value._array.shape[0] == 1:
+            room = np.ndim(input._array[index])
+            while value._array.ndim > room and value._array.shape[0] == 1:  # PyTorch drops leading dims of length 1
+                value = getitem(value, 0)
+    elif isinstance(value, (int, float)):
+        value = number_as(value, dtype)
     else:
-        if isinstance(value, np.ndarray):
-            raise TypeError("can't assign a numpy.ndarray to a torch tensor: convert it with torch.from_numpy() first")
-        if isinstance(value, (list, tuple)):
-            raise TypeError(
-                f"can't assign a {type(value).__name__} to a torch tensor: convert it with torch.tensor() first"
-            )
-        number_dtype(value)
-        value = wrap(np.asarray(value).astype(dtype))
+        raise TypeError(
+            f"can't assign a {type(value).__name__} to a torch.{input.dtype.legacy}: convert it with torch.tensor()"
+        )
     if out is not None:
-        put_into(out._array, index, value._array)
+        put_into(out._array, index, value._array if isinstance(value, TensorBase) else value)
         return out  # type: ignore[no-any-return]
     return apply(kernels.put, input, value, index=index)
+
+
+def takes_other_dtypes(index: Any, size: int) -> bool:
+    """Whether PyTorch converts the value: into views it does; into elements, that of one mask and a single element."""
+    arrays = [np.asarray(i) for i in index if isinstance(i, (np.ndarray, bool))] if isinstance(index, tuple) else []
+    arrays += [index] if isinstance(index, np.ndarray) else []
+    return not arrays or (size == 1 and len(arrays) == 1 and arrays[0].dtype.kind == "b")
 
 
 def put_into(array: Any, index: Any, value: Any) -> None:
@@ -81,8 +186,8 @@ def put_into(array: Any, index: Any, value: Any) -> None:
         array[index] = value
     except ValueError:
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
-            f"{list(array[index].shape)}"
+            f"shape mismatch: value tensor of shape {list(np.shape(value))} cannot be broadcast to indexing result of "
+            f"shape {list(array[index].shape)}"
         ) from None
 
 
@@ -90,7 +195,7 @@ def take_along(input: Tensor, indices: Tensor, dim: int) -> Tensor:
     """The elements of `input` at `indices` along `dim`; the indices of the other dims are those of `indices`."""
     if not input._array.ndim:
         return apply(kernels.clone, input)
-    return apply(kernels.getitem, input, index=grid(indices._array, axis_of(dim, input._array.ndim)))
+    return apply(kernels.take, input, index=grid(indices._array, axis_of(dim, input._array.ndim)))
 
 
 def grid(indices: Any, axis: int) -> tuple[Any, ...]:
@@ -100,14 +205,16 @@ def grid(indices: Any, axis: int) -> tuple[Any, ...]:
 
 
 def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """out[i][j] = input[index[i][j]][j] for dim 0, and so on. RuntimeError unless index is an int64 tensor that fits."""
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on. RuntimeError unless index is of ints, and fits."""
     require_tensor(input, "gather")
     require_tensor(index, "gather", "index")
     axis = axis_of(dim, input._array.ndim)
-    if index._array.dtype != np.int64:
-        raise RuntimeError(f"gather(): Expected dtype int64 for index, got {index.dtype}")
+    if index._array.dtype not in (np.int64, np.int32):
+        raise RuntimeError(f"gather(): Expected dtype int32 or int64 for index, got {index.dtype}")
     shape, given = input._array.shape, index._array.shape
-    if len(shape) != len(given) and index._array.size:
+    if len(shape) + len(given) < 2 or (not shape and len(given) == 1):  # PyTorch takes a 0-d tensor for a 1-d one
+        input, shape = reshape(input, (input._array.size,)), (input._array.size,)
+    elif len(shape) != len(given) and index._array.size:
         raise RuntimeError(
             f"Index tensor must have the same number of dimensions as input tensor: {list(given)} and {list(shape)}"
         )
@@ -117,19 +224,17 @@ def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None)
                 f"Size does not match at dimension {i} expected index {list(given)} to be no larger than self "
                 f"{list(shape)} apart from dimension {axis}"
             )
-    length = shape[axis] if shape else 1
-    if index._array.size and (index._array.min() < 0 or index._array.max() >= length):
-        raise RuntimeError(f"index {index._array.max()} is out of bounds for dimension {axis} with size {length}")
-    return (
-        apply(kernels.clone, take_along(input, index, dim), out=out)
-        if out is not None
-        else take_along(input, index, dim)
-    )
+    wrong = index._array[(index._array < 0) | (index._array >= shape[axis])]
+    if wrong.size:
+        raise RuntimeError(f"index {wrong[0]} is out of bounds for dimension {axis} with size {shape[axis]}")
+    picked = take_along(input, index, axis) if given else apply(kernels.take, input, index=(index._array,))
+    return picked if out is None else apply(kernels.clone, picked, out=out)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The slices of `input` along `dim` at the places in the 1-d tensor `index`."""
     require_tensor(input, "index_select")
+    require_tensor(index, "index_select", "index")
     axis = axis_of(dim, input._array.ndim)
     if index._array.ndim > 1:
         raise IndexError(f"index_select(): Index is supposed to be a vector, got shape {list(index._array.shape)}")
@@ -137,17 +242,21 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
         raise RuntimeError(f"index_select(): Expected dtype int32 or int64 for index, got {index.dtype}")
     places = index._array.reshape(-1)
     length = input._array.shape[axis] if input._array.ndim else 1
-    if places.size and (places.min() < 0 or places.max() >= length):
-        raise IndexError(f"index out of range in self: {places.max()} for dim {axis} of length {length}")
+    wrong = places[(places < 0) | (places >= length)]
+    if wrong.size:
+        raise IndexError(f"index out of range in self: {wrong[0]} for dim {axis} of length {length}")
     if not input._array.ndim:
+        if places.size != 1:
+            raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {places.size} value(s)")
         return apply(kernels.clone, input, out=out)
-    picked = apply(kernels.getitem, input, index=(slice(None),) * axis + (places,))
+    picked = apply(kernels.take, input, index=(WHOLE,) * axis + (places,))
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where `mask`, which broadcasts with input, holds; 1-d."""
     require_tensor(input, "masked_select")
+    require_tensor(mask, "masked_select", "mask")
     if mask._array.dtype.kind != "b":
         raise RuntimeError(f"masked_select: expected BoolTensor for mask, got {type_name(mask)}")
     try:
@@ -157,13 +266,20 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
             f"The size of tensor a {list(input._array.shape)} must match the size of tensor b {list(mask._array.shape)}"
         ) from None
     whole = apply(kernels.broadcast, input, shape=shape)
-    picked = apply(kernels.getitem, whole, index=np.broadcast_to(mask._array, shape))
+    picked = apply(kernels.take, whole, index=np.broadcast_to(mask._array, shape))
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None) -> Any:
     """The indices of the elements that are not 0: a row each, or (`as_tuple`) a tensor for each dim."""
     require_tensor(input, "nonzero")
     if as_tuple:
+        if out is not None:
+            raise RuntimeError("nonzero does not support the out kwarg when as_tuple is True")
         return tuple(wrap(i) for i in np.atleast_1d(input._array).nonzero())
-    return wrap(np.argwhere(input._array))
+    found = wrap(np.argwhere(input._array))
+    if out is None:
+        return found
+    if out._array.dtype != np.int64:
+        raise RuntimeError(f"nonzero: Expected out tensor to have scalar type Long but got {type_name(out)}")
+    return apply(kernels.clone, found, out=out)

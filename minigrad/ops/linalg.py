@@ -70,7 +70,9 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
 def batched(x: Tensor, y: Tensor, name: str) -> Tensor:
     """x, for a product of batches with y: where nothing is to be multiplied, PyTorch goes by the dtype of y."""
     if isinstance(x, TensorBase) and isinstance(y, TensorBase) and not (x._array.size and y._array.size):
-        return convert(x, y._array.dtype)
+        dtype = y._array.dtype
+        if dtype.kind == "f" or not x._requires_grad:
+            x = convert(x, dtype)
     same_dtype(x, y, name)
     return x
 
@@ -143,16 +145,16 @@ def addmm(
     same_dtype(input, mat2, "addmm")
     dtype = input._array.dtype
     if dtype.kind != "f":
-        n, m, k = mat1._array.shape[0], *mat2._array.shape[::-1]
+        (n, k), m = mat1._array.shape, mat2._array.shape[1]
         if n and m and beta != 0 and (k == 0 or dtype.kind == "b") and result_dtype(input, beta) != dtype:
             raise RuntimeError(
-                f"addmm of {input.dtype} with beta={beta}: the result can't be cast to {input.dtype}; convert with .float()"
+                f"addmm with beta={beta}: the result can't be cast to {input.dtype}; convert with .float() first"
             )
     return apply(kernels.addmm, input, mat1, mat2, beta=beta, alpha=alpha, out=out)
 
 
 def svd(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The thin singular value decomposition of a matrix, or of each of a batch: U, S, V with input = U @ diag(S) @ V.T."""
+    """The thin singular value decomposition of each matrix: U, S, V with input = U @ diag(S) @ V.T."""
     if input._array.ndim < 2:
         raise RuntimeError(f"svd: The input tensor must have at least 2 dimensions, got {input._array.ndim}")
     u, s, vt = cast("tuple[Tensor, Tensor, Tensor]", apply(kernels.svd, input))
@@ -178,8 +180,4 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return apply(kernels.linear_no_bias, x, w)
     if bias._array.dtype is not dtype:
         same_dtype(bias, w, "linear")
-    if dtype.kind == "b" and x._array.size + w._array.size == 0 != bias._array.size:
-        raise RuntimeError(
-            "linear: the sum with a bias of torch.bool can't be cast to torch.bool; convert with .float()"
-        )
     return apply(kernels.linear, x, w, bias)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
@@ -14,39 +16,41 @@ from minigrad.ops.arguments import (
     Number,
     convert,
     floating,
-    number_dtype,
     pair,
     promote,
+    refuse,
     require_tensor,
     result_dtype,
     type_name,
 )
+from minigrad.ops.creation import number_as
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
-    Operand = Tensor | Number
+Operand: TypeAlias = Union["Tensor", Number]
 
 
 def add(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other."""
     x, y = pair(input, other)
-    return apply(np.add, x, y if alpha == 1 else scaled(x, y, alpha), out=out)
+    return apply(np.add, x, y if alpha == 1 and alpha is not True else scaled(x, y, alpha), out=out)
 
 
 def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
     """input - alpha * other. RuntimeError for bools."""
     x, y = pair(input, other)
-    if is_bool(input) or is_bool(other):
+    if (x is not input or y is not other or is_bool(x)) and (is_bool(input) or is_bool(other)):
         raise RuntimeError(
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
             "use the `~` or `logical_not()` operator instead."
         )
-    return apply(np.subtract, x, y if alpha == 1 else scaled(x, y, alpha), out=out)
+    return apply(np.subtract, x, y if alpha == 1 and alpha is not True else scaled(x, y, alpha), out=out)
 
 
-def rsub(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
+def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
     """other - alpha * input."""
+    require_tensor(input, "rsub")
     return sub(other, input, alpha=alpha)
 
 
@@ -54,96 +58,126 @@ def is_bool(x: Any) -> bool:
     return x._array.dtype.kind == "b" if isinstance(x, TensorBase) else isinstance(x, bool)
 
 
-def scaled(x: Any, y: Any, alpha: Number) -> Any:
+def scaled(x: Any, y: Any, alpha: Any) -> Any:
     """alpha * y; RuntimeError where alpha is of a higher kind than the result."""
-    kind = (x if isinstance(x, TensorBase) else y)._array.dtype.kind
-    if isinstance(alpha, float) and kind != "f":
-        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-    if isinstance(alpha, bool) and kind != "b":
-        raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    return mul(y, alpha) if isinstance(y, TensorBase) else y * alpha
+    if isinstance(alpha, TensorBase):
+        alpha = alpha._array.item()
+    if not isinstance(alpha, (int, float)):
+        raise TypeError(f"argument 'alpha' must be Number, not {type(alpha).__name__}")
+    dtype = (x if isinstance(x, TensorBase) else y)._array.dtype
+    if isinstance(alpha, float) and dtype.kind != "f":
+        raise RuntimeError(
+            f"For integral input tensors, argument alpha must not be a floating point number: got {alpha} and {dtype}"
+        )
+    if isinstance(alpha, bool) and dtype.kind != "b":
+        raise RuntimeError(f"Boolean alpha only supported for Boolean results: got {alpha}, and a result of {dtype}")
+    return apply(np.multiply, y, convert(alpha, dtype)) if isinstance(y, TensorBase) else y * alpha
 
 
 def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """input * other."""
-    return apply(np.multiply, *pair(input, other), out=out)
+    x, y = pair(input, other)
+    return apply(np.multiply, x, y, out=out)
 
 
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
-    """input / other; of integers, floats. `rounding_mode` "floor" or "trunc" keeps integers integers."""
-    x, y = pair(input, other)
+    """input / other; of integers, floats. `rounding_mode` "floor" or "trunc" keeps integers integers; gradient 0."""
     if rounding_mode is None:
-        if (
-            x is not input or y is not other or (isinstance(x, TensorBase) and x._array.dtype.kind != "f")
-        ):  # promoted: to integers, perhaps
-            x, y = floating(x), floating(y)
+        x, y = pair(input, other)
+        if (x if isinstance(x, TensorBase) else y)._array.dtype.kind != "f":
+            x, y = map(floating, promote(x, y))
         return apply(np.divide, x, y, out=out)
     if rounding_mode == "floor":
-        return floor_divide(x, y, out=out)
-    if rounding_mode != "trunc":
-        raise RuntimeError(
-            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
-        )
-    x, y = promote(x, y)
-    if x._array.dtype.kind == "f":
-        return apply(np.trunc, apply(np.divide, x, y), out=out)
-    refuse_zero_divisor(y)
-    return apply(np.floor_divide, sub(x, apply(np.fmod, x, y)), y, out=out)
+        return apply(kernels.floor_divide, *dividing("div_floor_cpu", input, other, out), out=out)
+    if rounding_mode == "trunc":
+        return apply(kernels.trunc_divide, *dividing("div_trunc_cpu", input, other, out), out=out)
+    raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
 
 
-def refuse_zero_divisor(y: Tensor) -> None:
-    """RuntimeError, PyTorch's, for an integer division by zero."""
+def dividing(kernel: str, input: Operand, other: Operand, out: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The operands of a division with remainder; NotImplementedError for bools, RuntimeError for integers by 0."""
+    x, y = promote(input, other)
+    if y._array.dtype.kind == "b":
+        refuse(kernel, x, y, out)
     if y._array.dtype.kind != "f" and not y._array.all():
-        raise RuntimeError("ZeroDivisionError: an integer tensor was divided by one that has zeros")
+        raise RuntimeError("ZeroDivisionError: integers were divided by 0; convert to floats for inf and nan")
+    return x, y
 
 
 def floor_divide(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
-    """input / other, rounded down. RuntimeError for integers divided by zero."""
-    x, y = promote(input, other)
-    refuse_zero_divisor(y)
-    return apply(kernels.floor_divide, x, y, out=out)
+    """input / other, rounded down; no gradient. RuntimeError for integers divided by zero."""
+    return apply(np.floor_divide, *dividing("div_floor_cpu", input, other, out), out=out)
 
 
 def remainder(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """input - input.div(other, rounding_mode="floor") * other: Python's %, with the sign of `other`."""
-    x, y = promote(input, other)
-    refuse_zero_divisor(y)
-    return apply(np.remainder, x, y, out=out)
+    require_one(input, other, "remainder")
+    function = kernels.remainder if isinstance(input, TensorBase) else kernels.remainder_of_number
+    return apply(function, *dividing("remainder_cpu", input, other, out), out=out)
 
 
-def fmod(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+def fmod(input: Tensor, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """input - input.div(other, rounding_mode="trunc") * other: C's fmod, with the sign of `input`."""
-    x, y = promote(input, other)
-    refuse_zero_divisor(y)
-    return apply(np.fmod, x, y, out=out)
+    require_tensor(input, "fmod")
+    return apply(np.fmod, *dividing("fmod_cpu", input, other, out), out=out)
+
+
+def require_one(x: Any, y: Any, function: str) -> None:
+    """TypeError unless one of the operands is a tensor."""
+    if not isinstance(x, TensorBase) and not isinstance(y, TensorBase):
+        raise TypeError(f"{function}(): one argument must be a Tensor, got {type(x).__name__} and {type(y).__name__}")
 
 
 def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
-    """input ** exponent. RuntimeError for integers to negative powers."""
-    if isinstance(input, TensorBase) and not isinstance(exponent, TensorBase):
+    """input ** exponent. RuntimeError for integers to a negative number."""
+    if isinstance(exponent, TensorBase):
+        x, y = promote(input, exponent)
+        return tensor_power(x, y, out)
+    if not isinstance(input, TensorBase):
+        raise TypeError(f"pow(): argument 'input' or 'exponent' must be a Tensor, got {input} and {exponent}")
+    dtype = input._array.dtype
+    if dtype.kind != "f" or type(exponent) not in (float, int):
         dtype = result_dtype(input, exponent)
-        number = exponent.item() if isinstance(exponent, np.generic) else exponent
-        if dtype.kind == "f":
-            return apply(kernels.power, convert(input, dtype), exponent=number, out=out)
-    x, y = promote(input, exponent)
-    if x._array.dtype.kind != "f" and not isinstance(exponent, TensorBase) and exponent < 0:
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
-    if x._array.dtype.kind == "i" and (y._array < 0).any():
-        # As PyTorch: 1 and -1 have integer inverses, of all others 0 is left.
-        powers = np.where(y._array % 2 == 0, 1, x._array)
-        inverse = np.where(np.abs(x._array) == 1, powers, 0)
-        positive = np.power(x._array, np.maximum(y._array, 0))
-        return apply(np.add, wrap(np.where(y._array < 0, inverse, positive).astype(x._array.dtype)), 0, out=out)
+    if dtype.kind == "f":
+        x = convert(input, dtype)
+        return apply(np.square, x, out=out) if exponent == 2 else apply(kernels.power, x, exponent=exponent, out=out)
+    if exponent < 0:
+        raise RuntimeError(f"Integers to negative integer powers are not allowed: {exponent}; convert to floats first")
+    if dtype.kind == "b":  # x**True is x, x**False is True
+        return apply(np.logical_or, input, not exponent, out=out)
+    return apply(np.power, convert(input, dtype), int(number_as(exponent, dtype)), out=out)
+
+
+def tensor_power(x: Tensor, y: Tensor, out: Tensor | None) -> Tensor:
+    """x ** y of one dtype."""
+    kind = y._array.dtype.kind
+    if kind == "b":
+        refuse("pow", x, y, out)
+    if kind == "i" and (negative := y._array < 0).any():  # 1 and -1 alone have integer inverses; of others 0 is left
+        vanishing = negative & (np.absolute(x._array) != 1)
+        x, y = wrap(np.where(vanishing, 0, x._array)), wrap(np.absolute(y._array))
     return apply(np.power, x, y, out=out)
 
 
-def float_power(input: Operand, exponent: Operand) -> Tensor:
+def float_power(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tensor:
     """input ** exponent, computed in float64."""
-    return pow(convert(input, np.dtype(np.float64)), exponent)
+    require_one(input, exponent, "float_power")
+    double = np.dtype(np.float64)
+    if out is not None and out._array.dtype != double:
+        raise RuntimeError(
+            f"the output given to float_power has dtype {type_name(out)} but the operation's result requires dtype "
+            "Double"
+        )
+    return pow(
+        convert(input, double), convert(exponent, double) if isinstance(exponent, TensorBase) else exponent, out=out
+    )
 
 
-def unary(function: Callable[..., Any], name: str, doc: str, *, ints: str = "float") -> Callable[..., Tensor]:
-    """A torch function of one tensor. Of integers it computes in the default float dtype, or ("keep") in their own."""
+def unary(
+    function: Callable[..., Any], name: str, doc: str, *, ints: str = "float", bools: type[Exception] | None = None
+) -> Callable[..., Tensor]:
+    """A torch function of one tensor. Of integers it computes in the default float dtype, in their own ("keep"), or
+    gives a copy ("copy"); of bools it raises `bools`, where given."""
 
     def operation(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         if not isinstance(input, TensorBase):
@@ -151,10 +185,10 @@ def unary(function: Callable[..., Any], name: str, doc: str, *, ints: str = "flo
         if input._array.dtype.kind != "f":
             if ints == "float":
                 input = floating(input)
-            elif is_bool(input) and name not in ("square", "abs"):
-                raise RuntimeError(f"{name}(): not supported for bool tensors; convert with .to(torch.int64) first")
-            elif ints == "same":
-                return apply(np.add, input, 0, out=out)
+            elif bools is not None and is_bool(input):
+                raise bools(f"{name}(): not supported for bool tensors; convert with .to(torch.int64) first")
+            elif ints == "copy":
+                return apply(kernels.clone, input, out=out)
         return apply(function, input, out=out)
 
     operation.__name__ = operation.__qualname__ = name
@@ -162,12 +196,12 @@ def unary(function: Callable[..., Any], name: str, doc: str, *, ints: str = "flo
     return operation
 
 
-neg = unary(np.negative, "neg", "-input.", ints="keep")
-abs = unary(np.absolute, "abs", "The absolute value; gradient 0 at 0.", ints="keep")
-square = unary(np.square, "square", "input * input.", ints="keep")
-floor = unary(np.floor, "floor", "Rounded down.", ints="same")
-ceil = unary(np.ceil, "ceil", "Rounded up.", ints="same")
-trunc = unary(np.trunc, "trunc", "Rounded towards 0.", ints="same")
+neg = unary(np.negative, "neg", "-input.", ints="keep", bools=RuntimeError)
+abs = unary(np.absolute, "abs", "The absolute value; gradient 0 at 0.", ints="keep", bools=NotImplementedError)
+sign = unary(kernels.sign, "sign", "-1, 0 or 1; gradient 0. NaN gives 0, as in PyTorch.", ints="keep")
+floor = unary(np.floor, "floor", "Rounded down.", ints="copy", bools=NotImplementedError)
+ceil = unary(np.ceil, "ceil", "Rounded up.", ints="copy", bools=NotImplementedError)
+trunc = unary(np.trunc, "trunc", "Rounded towards 0.", ints="copy", bools=NotImplementedError)
 exp = unary(np.exp, "exp", "e ** input.")
 exp2 = unary(np.exp2, "exp2", "2 ** input.")
 expm1 = unary(np.expm1, "expm1", "exp(input) - 1, exact near 0.")
@@ -188,20 +222,25 @@ sinh = unary(np.sinh, "sinh", "The hyperbolic sine.")
 cosh = unary(np.cosh, "cosh", "The hyperbolic cosine.")
 tanh = unary(np.tanh, "tanh", "The hyperbolic tangent.")
 sigmoid = unary(kernels.sigmoid, "sigmoid", "1 / (1 + exp(-input)).")
-relu = unary(kernels.relu, "relu", "max(input, 0); gradient 0 at 0.", ints="keep")
+relu = unary(kernels.relu, "relu", "max(input, 0); gradient 0 at 0.", ints="keep", bools=RuntimeError)
 
 
-def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """-1, 0 or 1; gradient 0. NaN gives 0, as in PyTorch."""
-    require_tensor(input, "sign")
-    return apply(kernels.sign, input, out=out)
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input * input; of bools, integers."""
+    require_tensor(input, "square")
+    return apply(np.square, convert(input, np.dtype(np.int64)) if is_bool(input) else input, out=out)
 
 
 def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
     """Rounded to the nearest, halves to even; gradient 0."""
     require_tensor(input, "round")
-    if input._array.dtype.kind != "f":
-        return apply(np.add, input, 0, out=out)
+    if type(decimals) is not int:
+        raise TypeError(f"round(): argument 'decimals' must be int, not {type(decimals).__name__}")
+    kind = input._array.dtype.kind
+    if kind == "b" or (kind != "f" and decimals):
+        raise NotImplementedError(f"\"round_cpu\" not implemented for '{type_name(input)}': convert to floats first")
+    if kind != "f":
+        return apply(kernels.clone, input, out=out)
     if decimals == 0:
         return apply(np.rint, input, out=out)
     scale = 10.0 ** builtin_abs(decimals)
@@ -213,22 +252,28 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
 builtin_abs = int.__abs__
 
 
-def atan2(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The angle of the point (other, input), in radians."""
-    x, y = promote(input, other)
-    return apply(np.arctan2, floating(x), floating(y), out=out)
+    require_tensor(input, "atan2")
+    require_tensor(other, "atan2", "other")
+    x, y = map(floating, promote(input, other))
+    return apply(np.arctan2, x, y, out=out)
 
 
 def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The larger of each pair, NaN where either is; ties share the gradient evenly."""
+    require_tensor(input, "maximum")
     require_tensor(other, "maximum", "other")
-    return apply(np.maximum, *pair(input, other), out=out)
+    x, y = pair(input, other)
+    return apply(np.maximum, x, y, out=out)
 
 
 def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smaller of each pair, NaN where either is; ties share the gradient evenly."""
+    require_tensor(input, "minimum")
     require_tensor(other, "minimum", "other")
-    return apply(np.minimum, *pair(input, other), out=out)
+    x, y = pair(input, other)
+    return apply(np.minimum, x, y, out=out)
 
 
 def clamp(
@@ -236,66 +281,103 @@ def clamp(
 ) -> Tensor:
     """input limited to min..max, numbers or tensors; the gradient passes where input is between, bounds included."""
     require_tensor(input, "clamp")
-    if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    tensors = isinstance(min, TensorBase) or isinstance(max, TensorBase)
-    if tensors and any(isinstance(x, (int, float)) for x in (min, max)):
-        raise TypeError("clamp(): min and max must both be numbers or both be tensors")
+    if type(min) in _plain and type(max) in _plain and input._array.dtype.kind == "f" and min is not max:
+        return apply(kernels.clamp, input, out=out, low=min, high=max)
     bounds = [x for x in (min, max) if x is not None]
+    if not bounds:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     dtype = result_dtype(input, *bounds)
     x = convert(input, dtype)
-    if tensors:
+    if all(isinstance(b, TensorBase) for b in bounds):
         low, high = (None if b is None else convert(b, dtype) for b in (min, max))
         if low is None:
             return apply(kernels.clamp_max, x, high, out=out)
         if high is None:
             return apply(kernels.clamp_min, x, low, out=out)
         return apply(kernels.clamp_tensor, x, low, high, out=out)
-    return apply(kernels.clamp, x, low=min, high=max, out=out)
+    if dtype.kind == "b":
+        raise NotImplementedError(
+            "\"clamp_scalar_cpu\" not implemented for 'Bool': convert with .to(torch.int64) first"
+        )
+    ends = [None if b is None else number_as(bound_of(b), dtype) for b in (min, max)]
+    return apply(kernels.clamp, x, out=out, low=ends[0], high=ends[1])
 
 
-def clamp_min(input: Tensor, min: Operand) -> Tensor:
+_plain = {int, float, type(None)}
+
+
+def bound_of(x: Any) -> Number:
+    """A bound beside one that is a number: a number too, or a 0-d tensor that counts as one."""
+    if not isinstance(x, TensorBase):
+        return x  # type: ignore[no-any-return]
+    if x._array.ndim or x._requires_grad:
+        raise TypeError("clamp(): min and max must both be numbers or both be tensors")
+    return x._array.item()  # type: ignore[no-any-return]
+
+
+def clamp_min(input: Tensor, min: Operand, *, out: Tensor | None = None) -> Tensor:
     """clamp(input, min=min)."""
-    return clamp(input, min=min)
+    if min is None:
+        raise TypeError("clamp_min(): argument 'min' must be a Tensor or a number, not None")
+    return clamp(input, min=min, out=out)
 
 
-def clamp_max(input: Tensor, max: Operand) -> Tensor:
+def clamp_max(input: Tensor, max: Operand, *, out: Tensor | None = None) -> Tensor:
     """clamp(input, max=max)."""
-    return clamp(input, max=max)
+    if max is None:
+        raise TypeError("clamp_max(): argument 'max' must be a Tensor or a number, not None")
+    return clamp(input, max=max, out=out)
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
     """`input` where `condition` holds, `other` elsewhere; with `condition` alone, its nonzero's indices per dim."""
     require_tensor(condition, "where", "condition")
+    array = condition._array
     if input is None and other is None:
-        return tuple(
-            wrap(i) for i in (condition._array.nonzero() if condition._array.ndim else condition._array[None].nonzero())
+        return tuple(map(wrap, np.atleast_1d(array).nonzero()))
+    if array.dtype == np.uint8:
+        warnings.warn(
+            "where received a uint8 condition tensor. This behavior is deprecated and will be removed in a future "
+            "version of PyTorch. Use a boolean condition instead.",
+            UserWarning,
+            stacklevel=2,
         )
-    if condition._array.dtype.kind != "b":
+        condition = wrap(array != 0)
+    elif array.dtype.kind != "b":
         raise RuntimeError(
-            f"where expected condition to be a boolean tensor, but got a tensor with dtype {type_name(condition)}"
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {type_name(condition)}: "
+            "compare it first, as in x != 0"
         )
-    return apply(np.where, condition, *promote(input, other), out=out)
+    x, y = promote(input, other)
+    return apply(np.where, condition, x, y, out=out)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Operand, *, out: Tensor | None = None) -> Tensor:
     """`value`, a number or a 0-d tensor, where `mask` holds; input elsewhere."""
+    require_tensor(mask, "masked_fill", "mask")
     if mask._array.dtype.kind != "b":
-        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
-    if isinstance(value, TensorBase) and value._array.ndim:
         raise RuntimeError(
-            f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s)."
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}: compare it first, as in "
+            "x != 0"
         )
     dtype = input._array.dtype
-    kind = value._array.dtype.kind if isinstance(value, TensorBase) else number_dtype(value).kind
-    if kind == "f" and dtype.kind != "f":
-        raise RuntimeError(f"value cannot be converted to type {type_name(input)} without overflow")
+    if not isinstance(value, TensorBase):
+        result_dtype(input, value)  # TypeError unless it is a number
+        return apply(np.where, mask, wrap(number_as(value, dtype)), input, out=out)
+    if value._array.ndim:
+        raise RuntimeError(
+            "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value._array.ndim} dimension(s)."
+        )
+    number_as(value._array.item(), dtype)  # RuntimeError unless it fits
     return apply(np.where, mask, convert(value, dtype), input, out=out)
 
 
 def comparison(function: Callable[..., Any], name: str, symbol: str) -> Callable[..., Tensor]:
     def compare(input: Tensor, other: Operand, *, out: Tensor | None = None) -> Tensor:
-        x, y = promote(input, other)
+        if not isinstance(input, TensorBase):
+            require_tensor(input, name)
+        x, y = pair(input, other)
         return apply(function, x, y, out=out)
 
     compare.__name__ = compare.__qualname__ = name
@@ -309,16 +391,43 @@ lt = comparison(np.less, "lt", "<")
 le = comparison(np.less_equal, "le", "<=")
 gt = comparison(np.greater, "gt", ">")
 ge = comparison(np.greater_equal, "ge", ">=")
-logical_and = comparison(np.logical_and, "logical_and", "and")
-logical_or = comparison(np.logical_or, "logical_or", "or")
-logical_xor = comparison(np.logical_xor, "logical_xor", "xor")
+
+
+def written(function: Callable[..., Tensor], ufunc: np.ufunc) -> Callable[..., Tensor]:
+    """A comparison for its in-place form, whose result takes the place of numbers, and has a history."""
+
+    @functools.wraps(function)
+    def compare(input: Tensor, other: Operand, *, out: Tensor | None = None) -> Tensor:
+        if out is not None:
+            return function(input, other, out=out)
+        x, y = pair(input, other)
+        return apply(kernels.compared, x, y, ufunc=ufunc)
+
+    return compare
+
+
+def logical(function: Callable[..., Any], name: str, symbol: str) -> Callable[..., Tensor]:
+    def operate(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+        require_tensor(input, name)
+        require_tensor(other, name, "other")
+        return apply(function, input, other, out=out)
+
+    operate.__name__ = operate.__qualname__ = name
+    operate.__doc__ = f"input {symbol} other, as bools, where all but 0 is true; shapes broadcast."
+    return operate
+
+
+logical_and = logical(np.logical_and, "logical_and", "and")
+logical_or = logical(np.logical_or, "logical_or", "or")
+logical_xor = logical(np.logical_xor, "logical_xor", "xor")
 
 
 def bitwise(function: Callable[..., Any], name: str, symbol: str) -> Callable[..., Tensor]:
     def operate(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
+        require_one(input, other, name)
         x, y = promote(input, other)
         if x._array.dtype.kind == "f":
-            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{type_name(x)}'")
+            refuse(f"{name}_cpu", x, y, out)
         return apply(function, x, y, out=out)
 
     operate.__name__ = operate.__qualname__ = name
@@ -354,16 +463,25 @@ def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """~input, for integers and bools."""
+    require_tensor(input, "bitwise_not")
     if input._array.dtype.kind == "f":
-        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+        raise NotImplementedError(
+            f"\"bitwise_not_cpu\" not implemented for '{type_name(input)}': integers and bools only"
+        )
     return apply(np.invert, input, out=out)
 
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Where |input - other| <= atol + rtol * |other|. RuntimeError for different dtypes."""
+    require_tensor(input, "isclose")
+    require_tensor(other, "isclose", "other")
     if input._array.dtype != other._array.dtype:
-        raise RuntimeError(f"{type_name(input)} did not match {type_name(other)}")
-    return apply(np.isclose, input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+        raise RuntimeError(f"{type_name(input)} did not match {type_name(other)}: convert one with .to()")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if not tolerance >= 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
+    x, y = floating(input), floating(other)
+    return apply(kernels.close, x, y, rtol=float(rtol), atol=float(atol), equal_nan=equal_nan)
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
@@ -373,5 +491,10 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and elements."""
+    require_tensor(input, "equal")
     require_tensor(other, "equal", "other")
     return np.array_equal(input._array, other._array)
+
+
+absolute, negative, clip = abs, neg, clamp
+multiply, subtract, divide, true_divide = mul, sub, div, div

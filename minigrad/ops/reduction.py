@@ -43,7 +43,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def reduction(function: F) -> F:
-    """`function`, taking NumPy's names `axis` and `keepdims` too, and refusing `keepdim` without `dim` as PyTorch does."""
+    """`function` with NumPy's names `axis` and `keepdims` too; `keepdim` without `dim` raises where PyTorch's does."""
     name = function.__name__
 
     @functools.wraps(function)
@@ -106,10 +106,11 @@ def mean(
 ) -> Tensor:
     """The mean over `dim`. RuntimeError for integers, unless a floating `dtype` is given."""
     require_tensor(input, "mean")
-    x = as_dtype(input, dtype)
-    require_floating(
-        x, "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype"
-    )
+    x = input if dtype is None else as_dtype(input, dtype)
+    if x._array.dtype.kind != "f":
+        require_floating(
+            x, "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype"
+        )
     return apply(kernels.mean, x, axis=axes_of(dim, x._array.ndim), keepdims=keepdim, out=out)
 
 
@@ -267,11 +268,13 @@ def spread_of(
     axis, shape = axes_of(dim, input._array.ndim), input._array.shape
     if (kernels.count(shape, axis) if 0 not in shape else 0) <= correction:
         warnings.warn(
-            f"{kernel.__name__}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
-            f"(input numel divided by output numel): it is {correction}, for shape {list(shape)} and dim {list(axis)}.",
+            f"{kernel.__name__}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
+            f"factor (input numel divided by output numel): it is {correction}, for shape {list(shape)} and dim {dim}.",
             UserWarning,
             stacklevel=4,
         )
+        if dim is None or not shape:  # then the gradient is NaN or infinite, in PyTorch
+            correction = math.inf
     return apply(kernel, input, axis=axis, correction=correction, keepdims=keepdim, out=out)
 
 
@@ -288,8 +291,8 @@ def norm(
     require_floating(input, "linalg.vector_norm: Expected a floating point or complex tensor as input")
     if dtype is not None and not np.can_cast(input._array.dtype, dtype.numpy):
         raise RuntimeError(
-            f"linalg.vector_norm: the dtype of the input ({input.dtype}) should be convertible without narrowing to the "
-            f"specified dtype ({dtype}): convert the input with .to() first"
+            f"linalg.vector_norm: the dtype of the input ({input.dtype}) should be convertible without narrowing to "
+            f"the specified dtype ({dtype}): convert the input with .to() first"
         )
     x = as_dtype(input, dtype)
     axis = axes_of(dim, x._array.ndim)
@@ -372,6 +375,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor |
 @functools.wraps(cumsum)
 def cumsum_in_its_dtype(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor | None = None) -> Tensor:
     """cumsum for its in-place form, which keeps the dtype. RuntimeError if `dtype` is another."""
+    axis_of(dim, input._array.ndim)
     if dtype is not None and dtype != input.dtype:
         raise RuntimeError(
             f"Bad in-place call: input tensor dtype {input.dtype} and output tensor dtype {dtype} should match"

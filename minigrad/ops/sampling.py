@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from minigrad.autograd.node import TensorBase, wrap
 from minigrad.metadata import dtype, int64
 from minigrad.ops.arguments import require_tensor
-from minigrad.ops.creation import Device, default, finished, require_float, sizes
+from minigrad.ops.creation import Device, finished, options, require_float, sizes, target_dtype
 from minigrad.random import Generator, default_generator
 
 if TYPE_CHECKING:
@@ -47,17 +48,20 @@ def rand(
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
+    out: Tensor | None = None,
+    **named: Any,
 ) -> Tensor:
     """Uniform numbers in [0, 1), of the given shape."""
-    target = default(dtype)
+    shape, target = sizes((*size, *options("rand", named, "size")), "rand"), target_dtype(dtype, out)
     require_float(target, "rand")
-    return finished((generator or default_generator).uniform(sizes(size), target), requires_grad, device)
+    return finished((generator or default_generator).uniform(shape, target), requires_grad, device, out)
 
 
 def rand_like(
     input: Tensor, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """Uniform numbers in [0, 1), of the shape and dtype of `input`."""
+    require_tensor(input, "rand_like")
     return rand(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
@@ -67,17 +71,20 @@ def randn(
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
+    out: Tensor | None = None,
+    **named: Any,
 ) -> Tensor:
     """Standard normal numbers, of the given shape."""
-    target = default(dtype)
+    shape, target = sizes((*size, *options("randn", named, "size")), "randn"), target_dtype(dtype, out)
     require_float(target, "randn")
-    return finished((generator or default_generator).normal(sizes(size), target), requires_grad, device)
+    return finished((generator or default_generator).normal(shape, target), requires_grad, device, out)
 
 
 def randn_like(
     input: Tensor, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """Standard normal numbers, of the shape and dtype of `input`."""
+    require_tensor(input, "randn_like")
     return randn(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
@@ -97,12 +104,16 @@ def normal(
     low = std._array.min(initial=0) if isinstance(std, TensorBase) else std
     if low < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {low}")
-    if not tensors:
+    if isinstance(mean, (int, float)) and isinstance(std, (int, float)):
         if size is None:
             raise TypeError("normal() needs a size where mean and std are numbers")
-        return finished(source.normal(sizes((size,)), default(dtype), mean, std), requires_grad, device)
-    shape = np.broadcast_shapes(*(x._array.shape for x in tensors))
+        return finished(source.normal(sizes((size,)), target_dtype(dtype, None), mean, std), requires_grad, device)
+    try:
+        shape = np.broadcast_shapes(*(x._array.shape for x in tensors))
+    except ValueError:
+        raise RuntimeError(f"the shapes of mean and std don't broadcast: {[list(x.shape) for x in tensors]}") from None
     target = tensors[0]._array.dtype
+    require_float(target, "normal")
     m, s = (x._array if isinstance(x, TensorBase) else target.type(x) for x in (mean, std))
     return finished((source.normal(shape, target) * s + m).astype(target), requires_grad, device)
 
@@ -127,7 +138,7 @@ def randint(
         low, high = (*values, high)[:2]
     if high is None or size is None:
         raise TypeError("randint() needs high and size: randint(high, size) or randint(low, high, size)")
-    low = low or 0
+    low, high = operator.index(low or 0), operator.index(high)
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     target = (dtype or int64).numpy
@@ -141,13 +152,14 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: dtype = int64
     return finished((generator or default_generator).permutation(n).astype(dtype.numpy, copy=False), False, device)
 
 
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probabilities in `input`, else 0; of its shape and dtype."""
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probabilities in `input`, or everywhere `p`, else 0; of its shape and dtype."""
     require_tensor(input, "bernoulli")
-    p = input._array
-    if not ((p >= 0) & (p <= 1)).all():
+    require_float(input._array.dtype, "bernoulli")
+    probability = input._array if p is None else np.asarray(p)
+    if not ((probability >= 0) & (probability <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return wrap((generator or default_generator).bernoulli(p, p.shape, p.dtype))
+    return wrap((generator or default_generator).bernoulli(probability, input._array.shape, input._array.dtype))
 
 
 def multinomial(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,9 +11,8 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase
-from minigrad.ops.arguments import Dims, axes_of, axis_of, promote, require_tensor, result_dtype, shape_of
-from minigrad.ops.arguments import convert as to_dtype
+from minigrad.autograd.node import TensorBase, wrap
+from minigrad.ops.arguments import Dims, axes_of, axis_of, convert, ints, promote, require_tensor, result_dtype
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -20,33 +20,34 @@ if TYPE_CHECKING:
 
 def completed(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
     """A shape with its -1 worked out; RuntimeError where it doesn't fit `size` elements."""
+    known = math.prod(shape)
+    if -1 not in shape:
+        if known == size and min(shape, default=0) >= 0:
+            return shape
+    elif known < 0 and size % known == 0 and shape.count(-1) == 1 and min(shape) == -1:
+        i = shape.index(-1)
+        return (*shape[:i], size // -known, *shape[i + 1 :])
     if shape.count(-1) > 1:
         raise RuntimeError(f"only one dimension can be inferred, got shape {list(shape)}")
-    if any(n < -1 for n in shape):
+    if min(shape, default=0) < -1:
         raise RuntimeError(f"invalid shape dimension {min(shape)} in {list(shape)}")
-    known = math.prod(n for n in shape if n != -1)
-    if -1 in shape:
-        if known == 0 and size == 0:
-            raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size "
-                "-1 can be any value and is ambiguous"
-            )
-        if known and size % known == 0:
-            return tuple(size // known if n == -1 else n for n in shape)
-    elif known == size:
-        return shape
+    if -1 in shape and known == 0 == size:
+        raise RuntimeError(
+            f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size "
+            "-1 can be any value and is ambiguous"
+        )
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
 
 
 def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     """The elements in another shape, where one size may be -1; a view where possible, else a copy."""
     require_tensor(input, "reshape")
-    return apply(kernels.reshape, input, shape=completed(shape_of((shape,)), input._array.size))
+    return apply(kernels.reshape, input, shape=completed(ints(shape, "reshape", "shape"), input._array.size))
 
 
-def view(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+def view(input: Tensor, size: Sequence[int]) -> Tensor:
     """The elements in another shape, always sharing memory; RuntimeError where the strides don't allow that."""
-    shape = completed(shape, input._array.size)
+    shape = completed(ints(size, "view", "size"), input._array.size)
     out = apply(kernels.reshape, input, shape=shape)
     if input._array.size and not np.may_share_memory(out._array, input._array):
         raise RuntimeError(
@@ -61,8 +62,8 @@ def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
     """Without the dims of length 1: all, or those named."""
     require_tensor(input, "squeeze")
     shape = input._array.shape
-    axes = axes_of(dim, len(shape)) if dim != () else ()
-    return apply(kernels.reshape_view, input, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
+    axes = () if dim == () or dim == [] else axes_of(dim, len(shape))  # an empty list means no dims here
+    return apply(kernels.squeeze, input, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
@@ -76,7 +77,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     """With the dims in another order. RuntimeError unless each is named once."""
     require_tensor(input, "permute")
-    dims, ndim = shape_of((dims,)), input._array.ndim
+    dims, ndim = ints(dims, "permute", "dims"), input._array.ndim
     if len(dims) != ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
@@ -93,10 +94,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     require_tensor(input, "transpose")
     ndim = input._array.ndim
     i, j = axis_of(dim0, ndim), axis_of(dim1, ndim)
-    axes = list(range(ndim))
-    if ndim:
-        axes[i], axes[j] = j, i
-    return apply(kernels.permute, input, axes=tuple(axes))
+    return apply(kernels.swapaxes, input, axis1=i, axis2=j) if ndim else apply(kernels.t, input)
 
 
 def t(input: Tensor) -> Tensor:
@@ -105,12 +103,22 @@ def t(input: Tensor) -> Tensor:
     ndim = input._array.ndim
     if ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {ndim}D")
-    return apply(kernels.permute, input, axes=tuple(reversed(range(ndim))))
+    return apply(kernels.t, input)
+
+
+def reverse_dims(input: TensorBase) -> Tensor:
+    """With the order of the dims reversed."""
+    return apply(kernels.permute, input, axes=tuple(reversed(range(input._array.ndim))))
 
 
 def movedim(input: Tensor, source: Dims, destination: Dims) -> Tensor:
     """With the dims `source` moved to the places `destination`, the others in their order."""
+    require_tensor(input, "movedim")
     ndim = input._array.ndim
+    if isinstance(source, (tuple, list)) is not isinstance(destination, (tuple, list)):
+        raise TypeError(
+            f"movedim(): source and destination must both be ints or both tuples, got {source}, {destination}"
+        )
     sources = source if isinstance(source, (tuple, list)) else (source,)
     destinations = destination if isinstance(destination, (tuple, list)) else (destination,)
     if len(sources) != len(destinations):
@@ -122,6 +130,8 @@ def movedim(input: Tensor, source: Dims, destination: Dims) -> Tensor:
     for axes, name in ((start, "source"), (end, "destination")):
         if len(set(axes)) != len(axes):
             raise RuntimeError(f"movedim: repeated dim in `{name}` ({axes})")
+    if not ndim:
+        return apply(kernels.t, input)
     axes = [i for i in range(ndim) if i not in start]
     for i, j in sorted(zip(end, start, strict=True)):
         axes.insert(i, j)
@@ -143,13 +153,13 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dim."""
     require_tensor(input, "ravel")
-    return apply(kernels.reshape, input, shape=(input._array.size,))
+    return apply(kernels.reshape, contiguous(input), shape=(input._array.size,))
 
 
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
-    """A view with dims of length 1 stretched and new ones put in front; -1 keeps a length. RuntimeError if impossible."""
+    """A view with dims of length 1 stretched and new ones in front; -1 keeps a length. RuntimeError if impossible."""
     require_tensor(input, "broadcast_to")
-    shape, size = input._array.shape, shape_of((size,))
+    shape, size = input._array.shape, ints(size, "broadcast_to", "size")
     lead = len(size) - len(shape)
     if lead < 0:
         raise RuntimeError(
@@ -173,26 +183,43 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     return apply(kernels.broadcast, input, shape=tuple(target))
 
 
-def repeat(input: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """The tensor repeated along each dim, as numpy.tile."""
-    shape = input._array.shape
+def expand(input: Tensor, size: Sequence[int]) -> Tensor:
+    """broadcast_to(), as the method is named."""
+    return broadcast_to(input, size)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """A view stretched to the shape of `other`."""
+    return broadcast_to(input, other._array.shape)
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """The elements in the shape of `other`; a view where possible, else a copy."""
+    return reshape(input, other._array.shape)
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """The elements in the shape of `other`, always sharing memory."""
+    return view(input, other._array.shape)
+
+
+def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
+    """The tensor put side by side so many times along each dim. A method alone in PyTorch."""
+    sizes, shape = ints(repeats, "repeat", "repeats"), input._array.shape
     if len(sizes) < len(shape):
         raise RuntimeError(
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: "
             f"{list(sizes)} for shape {list(shape)}"
         )
     if any(n < 0 for n in sizes):
-        raise RuntimeError(f"Trying to create tensor with negative dimension: {list(sizes)}")
-    shape = (1,) * (len(sizes) - len(shape)) + shape
-    spaced = apply(kernels.reshape, input, shape=tuple(k for n in shape for k in (1, n)))
-    tiled = apply(kernels.broadcast, spaced, shape=tuple(k for r, n in zip(sizes, shape, strict=True) for k in (r, n)))
-    out = apply(kernels.reshape, tiled, shape=tuple(r * n for r, n in zip(sizes, shape, strict=True)))
-    return out if not np.may_share_memory(out._array, input._array) else out.clone()
+        raise RuntimeError(f"Trying to create tensor with negative dimension: shape {list(shape)} times {list(sizes)}")
+    return apply(kernels.repeat, input, sizes=sizes)
 
 
 def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
     """The tensor repeated along each dim; missing dims count as 1."""
-    sizes = shape_of((dims,))
+    require_tensor(input, "tile")
+    sizes = ints(dims, "tile", "dims")
     return repeat(input, (1,) * (input._array.ndim - len(sizes)) + sizes)
 
 
@@ -200,18 +227,22 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     """Tensors joined along `dim`; their other dims must be equal."""
     tensors = tensor_list(tensors, "cat")
     if not tensors:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     dtype = result_dtype(*tensors)
-    tensors = [to_dtype(x, dtype) for x in tensors if x._array.shape != (0,)] or [to_dtype(tensors[0], dtype)]
-    shape = tensors[0]._array.shape
-    if not shape:
-        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
-    axis = axis_of(dim, len(shape))
+    tensors = [convert(x, dtype) for x in tensors]
+    # PyTorch skips tensors of shape (0,), whatever the shape of the others.
+    shape = next((x._array.shape for x in tensors if x._array.shape != (0,)), (0,))
+    axis = axis_of(dim, len(shape)) if shape != (0,) else 0
     for i, x in enumerate(tensors):
         other = x._array.shape
+        if not other:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated: use stack()")
+        if other == (0,):
+            tensors[i] = apply(kernels.reshape_view, x, shape=(*shape[:axis], 0, *shape[axis + 1 :]))
+            continue
         if len(other) != len(shape):
             raise RuntimeError(f"Tensors must have same number of dimensions: got {len(shape)} and {len(other)}")
-        if other[:axis] + other[axis + 1 :] != shape[:axis] + shape[axis + 1 :]:
+        if other != shape and other[:axis] + other[axis + 1 :] != shape[:axis] + shape[axis + 1 :]:
             raise RuntimeError(
                 f"Sizes of tensors must match except in dimension {axis}. Expected shape {list(shape)} but got shape "
                 f"{list(other)} for tensor number {i} in the list."
@@ -254,14 +285,14 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     axis = axis_of(dim, tensor._array.ndim)
     length = tensor._array.shape[axis]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
+    if isinstance(split_size_or_sections, (int, TensorBase)):
+        size = operator.index(split_size_or_sections)
         if size < 0 or (size == 0 and length):
-            raise RuntimeError(f"split expects split_size be positive, but got split_size={size}")
+            raise RuntimeError(f"split expects split_size to be positive, but got split_size={size}")
         count = max(-(-length // size), 1) if size else 1
         sizes = tuple(min(size, length - i * size) for i in range(count))
     else:
-        sizes = shape_of((tuple(split_size_or_sections),))
+        sizes = ints(split_size_or_sections, "split", "split_sizes")
         if sum(sizes) != length or any(n < 0 for n in sizes):
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {length} (input tensor's size at dimension "
@@ -275,7 +306,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     require_tensor(input, "chunk")
     if not input._array.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    if chunks <= 0:
+    if operator.index(chunks) <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     length = input._array.shape[axis_of(dim, input._array.ndim)]
     size = -(-length // chunks)
@@ -285,16 +316,22 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The views at each place along `dim`, without it."""
     require_tensor(input, "unbind")
-    if not input._array.ndim:
-        raise RuntimeError("unbind: Dimension specified as 0 but tensor has no dimensions")
     axis = axis_of(dim, input._array.ndim)
+    if not input._array.ndim:
+        raise IndexError(f"unbind(): Dimension specified as {dim} but tensor has no dimensions")
     return cast("tuple[Tensor, ...]", apply(kernels.unbind, input, axis=axis))
 
 
 def flip(input: Tensor, dims: Sequence[int]) -> Tensor:
     """A copy with the order along `dims` reversed."""
     require_tensor(input, "flip")
-    axis = axes_of(shape_of((dims,)), input._array.ndim) if shape_of((dims,)) else ()
+    ndim = input._array.ndim
+    if not isinstance(dims, (tuple, list)):
+        raise TypeError(
+            f"flip(): argument 'dims' (position 2) must be tuple of ints, not {type(dims).__name__}: got {dims}; write "
+            f"flip(x, (dim,)) with dims in [{-ndim}, {ndim - 1}]"
+        )
+    axis = axes_of(ints(dims, "flip", "dims"), ndim) if dims else ()
     return apply(kernels.flip, input, axis=axis)
 
 
@@ -312,7 +349,7 @@ def triangle(kernel: Any, input: Tensor, diagonal: int, out: Tensor | None) -> T
     require_tensor(input, kernel.__name__)
     if input._array.ndim < 2:
         raise RuntimeError(f"{kernel.__name__}: input tensor must have at least 2 dimensions, got {input._array.ndim}")
-    return apply(kernel, input, k=diagonal, out=out)
+    return apply(kernel, input, k=operator.index(diagonal), out=out)
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -322,6 +359,23 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     if i == j:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     return apply(kernels.diagonal, input, offset=offset, axis1=i, axis2=j)
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """The tensor itself where its elements lie in the order of the indices, else a copy in which they do."""
+    return input if input._array.flags.c_contiguous else apply(kernels.contiguous, input)
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same memory without history; writes to it count as writes to the tensor."""
+    require_tensor(input, "detach")
+    return wrap(input._array, input._counter)
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    require_tensor(input, "numel")
+    return input._array.size
 
 
 def clone(input: Tensor) -> Tensor:
