@@ -126,8 +126,10 @@ def getitem(x: Array, *, index: Any) -> Array:
 
 @dispatched
 def select(x: Array, *, index: Any) -> Array:
-    """x[index] where an int is the last of the indices: always a view."""
-    return x[index, ...] if type(index) is int else getitem(x, index=index)
+    """x[index] for ints, slices, None and ...: always a view."""
+    if type(index) is int:
+        return x[index, ...]
+    return x[index] if Ellipsis in index else x[(*index, ...)]
 
 
 @dispatched
@@ -146,10 +148,6 @@ def scatter(g: Array, *, index: Any, shape: Shape) -> Array:
     else:
         x[index] = g
     return x
-
-
-def has_arrays(index: Any) -> bool:
-    return any(isinstance(i, np.ndarray) for i in (index if isinstance(index, tuple) else (index,)))
 
 
 @dispatched

@@ -20,6 +20,7 @@ from strategies import (
     BOOLS,
     DISTINCT,
     DIVISORS,
+    FINITE,
     INTEGERS,
     NUMBERS,
     POSITIVE,
@@ -52,6 +53,7 @@ from strategies import (
     same_shape,
     several,
     shape_for,
+    shapes,
     two_vectors,
     well_conditioned,
 )
@@ -226,11 +228,29 @@ def stably(arguments: Arguments) -> Arguments:
     return arguments[0], arguments[1] | {"stable": True}
 
 
+def dtypes(T: Any, names: tuple[str, ...]) -> list[Any]:
+    return [getattr(T, name) for name in names]
+
+
 def set_item(T: Any, x: Any, index: Any, value: Any) -> Any:
     x = x.clone()
     x[index] = value
     return x
 
+
+def grows(xs: tuple[Drawn, ...]) -> bool:
+    """Whether the first of these would have to grow to take the result."""
+    try:
+        return np.broadcast_shapes(*(x.shape for x in xs)) != xs[0].shape
+    except ValueError:
+        return False
+
+
+# What has no kernel for floats and does not fit either: torch finds the one error first, or the other.
+not_growing = several(REAL, REAL).filter(lambda xs: not grows(xs))
+
+LOW, HIGH = Domain(-1.0, 0.0), Domain(0.5, 1.0)
+between = shapes().flatmap(lambda shape: st.tuples(*(of_shape(shape, domain) for domain in (REAL, LOW, HIGH))))
 
 # The table ------------------------------------------------------------------------------------------------------------
 
@@ -283,6 +303,7 @@ POINTWISE = (
     Sample("div", binary(y=DIVISOR), some(rounding_mode=ROUNDING), operator=operator.truediv),
     Sample("floor_divide", binary(y=DIVISOR, numbers=DIVISORS), operator=operator.floordiv),
     Sample("remainder", binary(y=DIVISOR, numbers=DIVISORS), operator=operator.mod),
+    Sample("remainder", number_first(), variant="number"),
     Sample("fmod", binary(y=DIVISOR, numbers=DIVISORS)),
     Sample("pow", binary(BASE), tolerance=ELEMENTWISE, operator=operator.pow),
     Sample("pow", number_first(), variant="number", tolerance=ELEMENTWISE),
@@ -290,11 +311,13 @@ POINTWISE = (
     Sample("minimum", several(UNSIGNED, UNSIGNED)),
     Sample("maximum", several(UNSIGNED, UNSIGNED)),
     Sample("clamp", clamped()),
+    Sample("clamp", between, variant="tensors"),
     Sample("clamp_min", clamped(1)),
     Sample("clamp_max", clamped(1)),
     Sample("where", conditional()),
     Sample("where", one().map(lambda xs: (Drawn(xs[0].values, xs[0].layout, "mask"),)), variant="condition"),
     Sample("eq", binary(), operator=operator.eq),
+    Sample("eq_", binary(), variant="written", function=lambda T, x, y: x.clone().eq_(y)),
     Sample("ne", binary(), operator=operator.ne),
     Sample("lt", binary(), operator=operator.lt),
     Sample("le", binary(), operator=operator.le),
@@ -304,14 +327,21 @@ POINTWISE = (
     Sample("logical_or", several(REAL, REAL)),
     Sample("logical_xor", several(REAL, REAL)),
     Sample("logical_not", one()),
-    Sample("bitwise_and", several(REAL, REAL), operator=operator.and_),
-    Sample("bitwise_or", several(REAL, REAL), operator=operator.or_),
-    Sample("bitwise_xor", several(REAL, REAL), operator=operator.xor),
+    Sample("bitwise_and", not_growing, operator=operator.and_),
+    Sample("bitwise_or", not_growing, operator=operator.or_),
+    Sample("bitwise_xor", not_growing, operator=operator.xor),
     Sample("bitwise_not", one(), operator=operator.invert),
     Sample("float_power", binary(BASE), tolerance=ELEMENTWISE),
     Sample("isclose", several(REAL, REAL), some(rtol=NEAR, atol=NEAR, equal_nan=BOOLS)),
     Sample("allclose", same_shape(2), some(rtol=NEAR, atol=NEAR, equal_nan=BOOLS)),
     Sample("equal", same_shape(2)),
+    *(Sample(name, one()) for name in ("absolute", "negative")),
+    *(Sample(name, binary(), tolerance=ELEMENTWISE) for name in ("subtract", "multiply")),
+    *(Sample(name, binary(y=DIVISOR)) for name in ("divide", "true_divide")),
+    Sample("clip", clamped()),
+    Sample("result_type", binary(), function=lambda T, x, y: str(T.result_type(x, y))),
+    Sample("promote_types", nothing, some(DTYPE, DTYPE), function=lambda T, *d: str(T.promote_types(*dtypes(T, d)))),
+    Sample("can_cast", nothing, some(DTYPE, DTYPE), function=lambda T, *d: T.can_cast(*dtypes(T, d))),
     Sample(fn + "relu", one()),
     Sample(fn + "sigmoid", one(domain=WIDE), tolerance=ELEMENTWISE),
     Sample(fn + "tanh", one(domain=WIDE), tolerance=ELEMENTWISE),
@@ -321,7 +351,8 @@ REDUCTIONS = (
     Sample("sum", one(), reduces(dtype=FLOAT), REDUCTION),
     Sample("sum", one(domain=NATURAL), reduces(dtype=DTYPE), REDUCTION, "dtype"),
     Sample("mean", one(), reduces(dtype=FLOAT), REDUCTION),
-    Sample("prod", one(), reduces(many=False, dtype=FLOAT), ELEMENTWISE),
+    # Finite: with an infinity beside a zero torch's second gradient divides by the zero, and is NaN.
+    Sample("prod", one(domain=FINITE), reduces(many=False, dtype=FLOAT), ELEMENTWISE),
     Sample("prod", one(domain=NATURAL), reduces(many=False, dtype=DTYPE), ELEMENTWISE, "dtype"),
     Sample("max", one(domain=UNSIGNED)),
     Sample("min", one(domain=UNSIGNED)),

@@ -69,6 +69,8 @@ def write_out(
     primitive: Primitive, arrays: list[Any], params: dict[str, Any], needs: int, out: Tensor | Target
 ) -> Tensor | Target:
     """Run an operation with its result going into `out`. RuntimeError where gradients would be lost."""
+    if not isinstance(out, TensorBase):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if state.grad and (needs or out._requires_grad):
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of the arguments "

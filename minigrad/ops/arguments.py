@@ -130,9 +130,7 @@ def refuse(kernel: str, x: Tensor, y: Tensor, out: Tensor | None) -> NoReturn:
             f"output with shape {list(out._array.shape)} doesn't match the broadcast shape {list(shape)}: "
             "an in-place operation can't grow its tensor"
         )
-    raise NotImplementedError(
-        f"\"{kernel}\" not implemented for '{type_name(y)}': convert with .to(), or compare first"
-    )
+    raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(y)}': convert with .to()")
 
 
 def as_dtype(x: Tensor, to: dtype | None) -> Tensor:

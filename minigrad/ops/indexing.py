@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 WHOLE = slice(None)
+BASIC = {int, slice, type(None), type(Ellipsis)}
 
 
 def numpy_index(i: Any) -> Any:
@@ -94,7 +95,9 @@ def split_index(index: Any, ndim: int) -> tuple[Any, Any]:
             UserWarning,
             stacklevel=4,
         )
-    entries = [i if type(i) is int else numpy_index(i) for i in index]
+    if BASIC.issuperset(map(type, index)) and index.count(Ellipsis) < 2:
+        return None, tuple([i if type(i) is int else numpy_index(i) for i in index])
+    entries = [numpy_index(i) for i in index]
     if len(entries) > 1 and sum(i is Ellipsis for i in entries) > 1:
         entries = one_ellipsis(entries, ndim)
     if not any(type(i) is int for i in entries) or not any(isinstance(i, np.ndarray) for i in entries):
@@ -134,6 +137,9 @@ def kernel_for(index: Any) -> Any:
     """The row of the table that PyTorch names an index by."""
     last = index
     if isinstance(index, tuple):
+        last = index[-1] if index else None
+        if type(last) is int and BASIC.issuperset(map(type, index)):
+            return kernels.select
         last = None
         for i in index:
             if isinstance(i, (np.ndarray, bool)):

@@ -154,8 +154,8 @@ def tensor_power(x: Tensor, y: Tensor, out: Tensor | None) -> Tensor:
     if kind == "b":
         refuse("pow", x, y, out)
     if kind == "i" and (negative := y._array < 0).any():  # 1 and -1 alone have integer inverses; of others 0 is left
-        vanishing = negative & (np.absolute(x._array) != 1)
-        x, y = wrap(np.where(vanishing, 0, x._array)), wrap(np.absolute(y._array))
+        vanishing = apply(np.logical_and, wrap(negative), wrap(np.absolute(x._array) != 1))
+        x, y = apply(np.where, vanishing, 0, x), wrap(np.absolute(y._array))
     return apply(np.power, x, y, out=out)
 
 
@@ -398,7 +398,7 @@ def written(function: Callable[..., Tensor], ufunc: np.ufunc) -> Callable[..., T
 
     @functools.wraps(function)
     def compare(input: Tensor, other: Operand, *, out: Tensor | None = None) -> Tensor:
-        if out is not None:
+        if out is not None or input._array.dtype.kind != "f":
             return function(input, other, out=out)
         x, y = pair(input, other)
         return apply(kernels.compared, x, y, ufunc=ufunc)
