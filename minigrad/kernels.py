@@ -270,7 +270,7 @@ def put_strided(x: Array, y: Array, *, geometry: Geometry) -> Array:
 @dispatched
 def power(x: Array, *, exponent: float) -> Array:
     """x to a power that is a Python number."""
-    return x**exponent
+    return x * x * x if exponent == 3 else x**exponent  # NumPy has its own short cuts for 2, 0.5 and -1
 
 
 @dispatched

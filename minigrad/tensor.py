@@ -19,7 +19,6 @@ from minigrad.metadata import (
     CPU,
     Size,
     by_numpy,
-    float32,
     get_default_dtype,
 )
 from minigrad.metadata import device as Device
@@ -35,7 +34,7 @@ from minigrad.random import Generator, default_generator
 class Tensor(Conversions, Methods):
     """An n-dimensional array whose operations can be differentiated; `torch.tensor(data)` makes one.
 
-    Tensor(data) and Tensor(*sizes) are PyTorch's old constructors: float32, from data or uninitialised.
+    Tensor(data) and Tensor(*sizes) are PyTorch's old constructors: the default dtype, from data or uninitialised.
     """
 
     __module__ = "minigrad"
@@ -467,7 +466,7 @@ def rebuild(
 
 
 def legacy(dtype: Dtype | None, data: tuple[Any, ...]) -> Tensor:
-    """What PyTorch's old constructors make: from data, or uninitialised of the given sizes; None is float32."""
+    """What PyTorch's old constructors make: from data, or uninitialised of the given sizes."""
     if len(data) == 1 and (type(data[0]) is bool or not isinstance(data[0], int)):
         (source,) = data
         if isinstance(source, Tensor):
@@ -477,10 +476,10 @@ def legacy(dtype: Dtype | None, data: tuple[Any, ...]) -> Tensor:
         if isinstance(source, Size):
             data = source
         elif isinstance(source, str) or (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
-            return wrap(array_of(source, dtype or float32))
+            return wrap(array_of(source, dtype or get_default_dtype()))
         else:
             raise TypeError(f"new(): data must be a sequence (got {type(source).__name__})")
-    return wrap(np.empty(sizes(data) if data else (0,), (dtype or float32).numpy))
+    return wrap(np.empty(sizes(data) if data else (0,), (dtype or get_default_dtype()).numpy))
 
 
 def is_tensor(obj: object) -> bool:

@@ -348,7 +348,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {type_name(condition)}: "
             "compare it first, as in x != 0"
         )
-    x, y = promote(input, other)
+    x, y = pair(input, other)
     return apply(np.where, condition, x, y, out=out)
 
 
