@@ -50,6 +50,7 @@ from minigrad.kernels import (
     fold,
     getitem,
     inverse,
+    keep,
     largest,
     linear,
     linear_no_bias,
@@ -71,7 +72,6 @@ from minigrad.kernels import (
     reshape,
     reshape_view,
     restore,
-    rows,
     rsqrt,
     scatter,
     scatter_strided,
@@ -99,6 +99,7 @@ from minigrad.kernels import (
     trunc_divide,
     unbind,
     var,
+    weight_gradient,
 )
 
 Rule = Callable[..., Array]
@@ -365,8 +366,9 @@ primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
 primitive(np.tanh, "Tanh", x=lambda g, out: g * (1 - out * out))
 primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
 primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
+primitive(keep, "Where", x=lambda g, mask: keep(g, mask), mask=None)
 primitive(threshold, "ThresholdBackward", x=lambda g, y: threshold(g, y), y=lambda g: np.zeros_like(g))
-primitive(clamp, "Clamp", x=lambda g, x, low, high: np.where(inside(x, low, high), g, 0))
+primitive(clamp, "Clamp", x=lambda g, x, low, high: keep(g, inside(x, low, high)))
 primitive(clamp_min, "ClampMin", x=lambda g, x, low: np.where(x >= low, g, 0),
           low=lambda g, x, low: np.where(x < low, g, 0))
 primitive(clamp_max, "ClampMax", x=lambda g, x, high: np.where(x <= high, g, 0),
@@ -453,9 +455,10 @@ primitive(matmul, "Mm", x=lambda g, y: g @ swap(y), y=lambda g, x: swap(x) @ g)
 table[np.matmul] = table[matmul]  # what array @ Tensor calls
 primitive(addmm, "Addmm", x=lambda g, beta: g * beta, y=lambda g, z, alpha: g @ swap(z) * alpha,
           z=lambda g, y, alpha: swap(y) @ g * alpha)
-primitive(linear, "Addmm", x=lambda g, weight: g @ weight, weight=lambda g, x: swap(rows(g)) @ rows(x),
+primitive(linear, "Addmm", x=lambda g, weight: g @ weight, weight=lambda g, x: weight_gradient(g, x),
           bias=lambda g: g)
-primitive(linear_no_bias, "Mm", x=lambda g, weight: g @ weight, weight=lambda g, x: swap(rows(g)) @ rows(x))
+primitive(linear_no_bias, "Mm", x=lambda g, weight: g @ weight, weight=lambda g, x: weight_gradient(g, x))
+primitive(weight_gradient, "T", x=lambda g, y: linear_no_bias(y, g), y=lambda g, x: x @ g)
 primitive(squared_error, "MseLoss", x=lambda g, x, y: g * (2 * (x - y)), y=lambda g, x, y: g * (2 * (y - x)))
 primitive(mse_loss, "MseLoss", x=mse_rule, y=lambda g, x, y, reduction: mse_rule(g, y, x, reduction))
 primitive(svd, "LinalgSvd", x=svd_rule)

@@ -78,7 +78,7 @@ SAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("samples", SAMPLES, ids=repr)
+@pytest.mark.parametrize("samples", SAMPLES, ids=[str(i) for i in range(len(SAMPLES))])
 @pytest.mark.parametrize("batch_size", [1, 2, None])
 def test_collation(samples: list[Any], batch_size: int | None) -> None:
     if batch_size is None and type(samples[0]) is object:

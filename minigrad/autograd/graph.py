@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from minigrad.autograd import node as nodes
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.inplace import join, refresh, write_out
 from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, record, shape_error, wrap
@@ -24,6 +25,8 @@ from minigrad.kernels import sum_to
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
+
+_new = object.__new__
 
 
 def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None, **params: Any) -> Tensor:
@@ -54,7 +57,11 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
         raise shape_error(arrays, error) from None
     if type(result) is list or type(result) is tuple:
         return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
-    tensor = wrap(result)
+    tensor: Tensor = _new(nodes._Tensor)  # wrap(result), written out: this is on the path of every operation
+    tensor._array = result if type(result) is np.ndarray else np.asarray(result)
+    tensor._counter = [0]
+    tensor._grad = tensor._node = tensor._view = None
+    tensor._requires_grad = False
     if primitive.view:
         join(tensor, inputs[0])
     if needs and state.grad:
@@ -108,7 +115,12 @@ def sweep(
             continue
         if type(g) is Parts:
             g = node.whole(g)
-        values = node.tensors() if again else node.check()
+        values = node.saved
+        if values is None or again:
+            values = node.tensors() if again else node.check()
+        for name, counter, version in node.checks:
+            if counter[0] != version:
+                node.check()
         for edge, rule, names, shape in edges:
             gx = rule(g, *map(values.__getitem__, names))
             if gx is None:  # no gradient at all, where PyTorch gives none
@@ -226,9 +238,11 @@ def backward(
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     gradients = run_sweep(seeds, retain_graph, create_graph, set(wanted) or None)
     for edge, g in gradients.items():
-        tensor = wanted.get(edge) if wanted else edge.retained() if isinstance(edge, Node) and edge.retained else edge
-        if tensor is None or isinstance(tensor, Node):
-            continue
+        tensor = edge
+        if isinstance(tensor, Node):
+            tensor = wanted.get(edge) or (edge.retained() if edge.retained else None)
+            if tensor is None:
+                continue
         if create_graph:
             tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
         elif tensor._grad is None:

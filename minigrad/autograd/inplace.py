@@ -157,7 +157,7 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
     @functools.wraps(function)
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_writable(self)
-        if state.grad and any(isinstance(x, TensorBase) and x._requires_grad for x in (self, *args, *kwargs.values())):
+        if state.grad and any_requires_grad((self, *args, *kwargs.values())):
             commit(self, function(as_it_was(self), *args, **kwargs), name)
         else:
             target = Target()
@@ -168,6 +168,10 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
     method.__name__ = name
     return method
+
+
+def any_requires_grad(values: tuple[Any, ...]) -> bool:
+    return any(isinstance(x, TensorBase) and x._requires_grad for x in values)
 
 
 def as_it_was(tensor: Tensor) -> Tensor:

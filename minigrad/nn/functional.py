@@ -15,6 +15,9 @@ from minigrad.tensor import Tensor
 __all__ = ["l1_loss", "linear", "log_softmax", "mse_loss", "relu", "sigmoid", "softmax", "tanh"]
 
 
+REDUCTIONS = ("mean", "sum", "none")
+
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(input, 0), in the memory of `input` where `inplace`; gradient 0 at 0."""
     return input.relu_() if inplace else _relu(input)
@@ -33,20 +36,18 @@ def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str)
     return reduction
 
 
-def check_reduction(reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{reduction} is not a valid value for reduction: write 'mean', 'sum' or 'none'")
+def bad_reduction(reduction: str) -> ValueError:
+    return ValueError(f"{reduction} is not a valid value for reduction: write 'mean', 'sum' or 'none'")
 
 
-def check_sizes(input: Tensor, target: Tensor) -> None:
-    """Warn, as PyTorch, where the shapes differ: that broadcasts, and is rarely meant."""
-    if input._array.shape != target._array.shape:
-        warnings.warn(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will "
-            "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-            UserWarning,
-            stacklevel=3,
-        )
+def warn_of_sizes(input: Tensor, target: Tensor) -> None:
+    """PyTorch's warning where the shapes of prediction and target differ: that broadcasts, and is rarely meant."""
+    warnings.warn(
+        f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely "
+        "lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def mse_loss(
@@ -60,8 +61,10 @@ def mse_loss(
     """(input - target)**2: its mean, sum, or (reduction="none") each, weighted by `weight`, of its shape."""
     if size_average is not None or reduce is not None:
         reduction = reduction_of(size_average, reduce, reduction)
-    check_reduction(reduction)
-    check_sizes(input, target)
+    if reduction not in REDUCTIONS:
+        raise bad_reduction(reduction)
+    if input._array.shape != target._array.shape:
+        warn_of_sizes(input, target)
     x, y = pair(input, target)
     if reduction != "none" and weight is None:
         return apply(kernels.mse_loss, x, y, reduction=reduction)
@@ -84,7 +87,9 @@ def l1_loss(
     """abs(input - target): its mean, sum, or (reduction="none") each."""
     if size_average is not None or reduce is not None:
         reduction = reduction_of(size_average, reduce, reduction)
-    check_reduction(reduction)
-    check_sizes(input, target)
+    if reduction not in REDUCTIONS:
+        raise bad_reduction(reduction)
+    if input._array.shape != target._array.shape:
+        warn_of_sizes(input, target)
     loss = abs(sub(input, target))
     return loss if reduction == "none" else mean(loss) if reduction == "mean" else sum(loss)

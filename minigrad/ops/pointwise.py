@@ -398,10 +398,10 @@ def written(function: Callable[..., Tensor], ufunc: np.ufunc) -> Callable[..., T
 
     @functools.wraps(function)
     def compare(input: Tensor, other: Operand, *, out: Tensor | None = None) -> Tensor:
-        if out is not None or input._array.dtype.kind != "f":
+        if out is not None:
             return function(input, other, out=out)
         x, y = pair(input, other)
-        return apply(kernels.compared, x, y, ufunc=ufunc)
+        return apply(kernels.cast, apply(kernels.compared, x, y, ufunc=ufunc), dtype=input._array.dtype)
 
     return compare
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from minigrad.autograd.grad_mode import enable_grad, state
-from minigrad.autograd.node import caller, wrap
+from minigrad.autograd.node import Where, wrap
 from minigrad.optim.optimizer import Optimizer
 from minigrad.tensor import Tensor
 
@@ -61,29 +62,30 @@ class SGD(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        state.quiet(self._update)
+        frame = sys._getframe(1)
+        for group in self.param_groups:
+            state.quiet(self._update, group, (frame.f_code, frame.f_lasti))
         return loss
 
-    def _update(self) -> None:
-        name, where = f"{type(self).__name__}.step", caller()
-        for group in self.param_groups:
-            lr, momentum, weight_decay = float(group["lr"]), group["momentum"], float(group["weight_decay"])
-            for p in group["params"]:
-                if p._grad is None:
-                    continue
-                array, d = p._array, p._grad._array
-                if group["maximize"]:
-                    d = -d
-                if weight_decay:
-                    d = d + weight_decay * array
-                if momentum:
-                    entries = self.state[p]
-                    buffer = entries.get("momentum_buffer")
-                    if buffer is None:
-                        buffer = entries["momentum_buffer"] = wrap(d.copy())
-                    else:
-                        buffer._array *= momentum
-                        buffer._array += (1 - group["dampening"]) * d
-                    d = d + momentum * buffer._array if group["nesterov"] else buffer._array
-                array -= lr * d
-                p._counter[:] = p._counter[0] + 1, name, where
+    def _update(self, group: dict[str, Any], where: Where) -> None:
+        lr, momentum, weight_decay = float(group["lr"]), group["momentum"], float(group["weight_decay"])
+        maximize = group["maximize"]
+        for p in group["params"]:
+            if p._grad is None:
+                continue
+            array, d = p._array, p._grad._array
+            if maximize:
+                d = -d
+            if weight_decay:
+                d = d + weight_decay * array
+            if momentum:
+                entries = self.state[p]
+                buffer = entries.get("momentum_buffer")
+                if buffer is None:
+                    buffer = entries["momentum_buffer"] = wrap(d.copy())
+                else:
+                    buffer._array *= momentum
+                    buffer._array += (1 - group["dampening"]) * d
+                d = d + momentum * buffer._array if group["nesterov"] else buffer._array
+            array -= lr * d
+            p._counter[:] = p._counter[0] + 1, "SGD.step", where
