@@ -1,4 +1,4 @@
-"""Import every module of an installed minigrad, and train the given example without its plots: NumPy is all there is."""
+"""Import every module of an installed minigrad, and train the given example without its plots: only NumPy is there."""
 
 import importlib
 import pkgutil

@@ -1,6 +1,7 @@
 """The table of derivatives: each differentiable operation is a NumPy function and one pure expression per argument.
 
-    primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
+    primitive(rsub, "Rsub", number=1, x=lambda g: -g, y=lambda g: g)
+primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
 
 reads: the gradient of `np.multiply(x, y)` with respect to x is `g * y`, where g is the gradient of its result (the
 expression is the vector-Jacobian product). A rule's parameters name what it needs: inputs by their names in the row,
@@ -73,6 +74,7 @@ from minigrad.kernels import (
     reshape_view,
     restore,
     rsqrt,
+    rsub,
     scatter,
     scatter_strided,
     section,
@@ -119,9 +121,11 @@ class Primitive:
 
     __slots__ = ("each", "function", "name", "plans", "rules", "view")
 
-    def __init__(self, function: Callable[..., Any], name: str, view: bool, rules: dict[str, Rule | None]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str, view: bool, number: int, rules: dict[str, Rule | None]
+    ) -> None:
         self.function = getattr(function, "__wrapped__", function)
-        self.name = name
+        self.name = f"{name}Backward{number}"
         self.view = view
         self.each = rules.pop("each", None)  # the one rule of a function of any number of arrays
         self.rules = rules
@@ -170,20 +174,22 @@ class Table(dict[Callable[..., Any], Primitive]):
 
     def __missing__(self, function: Callable[..., Any]) -> Primitive:
         raise NotImplementedError(
-            f"{getattr(function, '__name__', function)} has no row in the table of derivatives: its result would have no "
-            "history, and gradients through it would be lost"
+            f"{getattr(function, '__name__', function)} has no row in the table of derivatives: its result would have "
+            "no history, and gradients through it would be lost"
         )
 
 
 table = Table()
 
 
-def primitive(function: Callable[..., Any], name: str, view: bool = False, **rules: Rule | None) -> None:
+def primitive(
+    function: Callable[..., Any], name: str, view: bool = False, number: int = 0, **rules: Rule | None
+) -> None:
     """Add a row: `function`, the name of its node in PyTorch, and for each array argument, in order, its rule or None.
 
     `view` says that the result may share the first argument's memory.
     """
-    table[function] = Primitive(function, name, view, rules)
+    table[function] = Primitive(function, name, view, number, rules)
 
 
 # What a rule may call besides the table: functions whose result does not depend on their arguments differentiably.
@@ -281,7 +287,7 @@ def products_of_others(x: Array) -> Array:
 
 
 def product_rule(g: Array, x: Array, axis: Shape, keepdims: bool) -> Array:
-    """The product over the element; where the tensor has zeros, the product of the others. Both, as PyTorch's, at NaN."""
+    """The product over the element; where the tensor has zeros, the product of the others."""
     zeros = number(x == 0, x, tuple(range(x.ndim))) != 0
     y = np.where(zeros, 1, x)
     quotients = np.multiply.reduce(y, axis=axis, keepdims=True) / y if axis else np.zeros_like(x) + 1
@@ -321,6 +327,7 @@ def mse_rule(g: Array, x: Array, y: Array, reduction: str) -> Array:
 # arithmetic
 primitive(np.add, "Add", x=lambda g: g, y=lambda g: g)
 primitive(np.subtract, "Sub", x=lambda g: g, y=lambda g: -g)
+primitive(rsub, "Rsub", number=1, x=lambda g: -g, y=lambda g: g)
 primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
 primitive(np.divide, "Div", x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y / y))
 primitive(np.negative, "Neg", x=lambda g: -g)

@@ -13,7 +13,7 @@ from minigrad import kernels, ops
 from minigrad.autograd.graph import apply
 from minigrad.autograd.inplace import bump, check_writable, in_place
 from minigrad.autograd.node import TensorBase
-from minigrad.ops import indexing, pointwise, reduction, shaping
+from minigrad.ops import comparison, indexing, reduction, shaping
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -123,7 +123,7 @@ class Methods(TensorBase):
     # operators
 
     __add__, __radd__, __iadd__ = operand(ops.add), operand(ops.add), operand(in_place(ops.add))
-    __sub__, __rsub__, __isub__ = operand(ops.sub), reflected(ops.sub), operand(in_place(ops.sub))
+    __sub__, __rsub__, __isub__ = operand(ops.sub), operand(ops.rsub), operand(in_place(ops.sub))
     __mul__, __rmul__, __imul__ = operand(ops.mul), operand(ops.mul), operand(in_place(ops.mul))
     __truediv__, __rtruediv__, __itruediv__ = operand(ops.div), operand(divide_into), operand(in_place(ops.div))
     __floordiv__, __rfloordiv__ = operand(ops.floor_divide), reflected(ops.floor_divide)
@@ -329,7 +329,7 @@ class Methods(TensorBase):
     cumsum_ = in_place(reduction.cumsum_in_its_dtype)
     div_ = in_place(ops.div)
     divide_ = in_place(ops.divide)
-    eq_ = in_place(pointwise.written(ops.eq, np.equal))
+    eq_ = in_place(comparison.written(ops.eq, np.equal))
     exp_ = in_place(ops.exp)
     exp2_ = in_place(ops.exp2)
     expm1_ = in_place(ops.expm1)
@@ -337,9 +337,9 @@ class Methods(TensorBase):
     floor_ = in_place(ops.floor)
     floor_divide_ = in_place(ops.floor_divide)
     fmod_ = in_place(ops.fmod)
-    ge_ = in_place(pointwise.written(ops.ge, np.greater_equal))
-    gt_ = in_place(pointwise.written(ops.gt, np.greater))
-    le_ = in_place(pointwise.written(ops.le, np.less_equal))
+    ge_ = in_place(comparison.written(ops.ge, np.greater_equal))
+    gt_ = in_place(comparison.written(ops.gt, np.greater))
+    le_ = in_place(comparison.written(ops.le, np.less_equal))
     log_ = in_place(ops.log)
     log10_ = in_place(ops.log10)
     log1p_ = in_place(ops.log1p)
@@ -348,11 +348,11 @@ class Methods(TensorBase):
     logical_not_ = in_place(ops.logical_not)
     logical_or_ = in_place(ops.logical_or)
     logical_xor_ = in_place(ops.logical_xor)
-    lt_ = in_place(pointwise.written(ops.lt, np.less))
+    lt_ = in_place(comparison.written(ops.lt, np.less))
     masked_fill_ = in_place(ops.masked_fill)
     mul_ = in_place(ops.mul)
     multiply_ = in_place(ops.multiply)
-    ne_ = in_place(pointwise.written(ops.ne, np.not_equal))
+    ne_ = in_place(comparison.written(ops.ne, np.not_equal))
     neg_ = in_place(ops.neg)
     negative_ = in_place(ops.negative)
     pow_ = in_place(ops.pow)

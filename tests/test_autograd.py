@@ -347,7 +347,9 @@ PROGRAMS = [
 ]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True:UserWarning")  # both engines warn of the cycle
+@pytest.mark.filterwarnings(
+    "ignore:Using backward.. with create_graph=True:UserWarning"
+)  # both engines warn of the cycle
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_the_same_as_torch(program: Any) -> None:
     both(program)
@@ -358,7 +360,9 @@ def test_errors_name_both_places() -> None:
     y = x.exp()  # recorded here
     y.add_(1)  # written here
     line = test_errors_name_both_places.__code__.co_firstlineno
-    with pytest.raises(RuntimeError, match=rf"(?s)ExpBackward0.*test_autograd.py:{line + 2}.*add_.*test_autograd.py:{line + 3}"):
+    with pytest.raises(
+        RuntimeError, match=rf"(?s)ExpBackward0.*test_autograd.py:{line + 2}.*add_.*test_autograd.py:{line + 3}"
+    ):
         y.backward()
 
 
@@ -382,81 +386,6 @@ def test_a_failing_sweep_adds_nothing() -> None:
     with pytest.raises(RuntimeError, match="inplace"):
         z.backward()
     assert w.grad is None
-
-
-@ENGINES
-def test_modes(T: Any) -> None:
-    x = leaf(T, 1.0)
-    assert T.is_grad_enabled()
-    with T.no_grad():
-        assert not (x * 2).requires_grad
-        with T.enable_grad():
-            assert (x * 2).requires_grad
-        with T.set_grad_enabled(True):
-            assert T.is_grad_enabled()
-        assert not T.is_grad_enabled()
-    assert T.is_grad_enabled()
-    with pytest.raises(KeyError), T.no_grad():
-        raise KeyError
-    assert T.is_grad_enabled()
-
-    @T.no_grad()
-    def without() -> bool:
-        return T.is_grad_enabled()
-
-    @T.no_grad
-    def bare() -> bool:
-        return T.is_grad_enabled()
-
-    @T.no_grad()
-    def items() -> Any:
-        yield T.is_grad_enabled()
-        yield T.is_grad_enabled()
-
-    assert not without()
-    assert not bare()
-    for found in items():
-        assert not found
-        assert T.is_grad_enabled()
-    T.set_grad_enabled(False)
-    assert not T.is_grad_enabled()
-    T.set_grad_enabled(True)
-    assert T.is_grad_enabled()
-
-
-@ENGINES
-def test_generators_are_sent_to_and_closed(T: Any) -> None:
-    closed = []
-
-    @T.no_grad()
-    def echo() -> Any:
-        received = None
-        try:
-            while True:
-                try:
-                    received = yield received, T.is_grad_enabled()
-                except ValueError:
-                    received = "caught"
-        finally:
-            closed.append(T.is_grad_enabled())
-
-    generator = echo()
-    next(generator)
-    assert generator.send(3) == (3, False)
-    assert generator.throw(ValueError()) == ("caught", False)
-    generator.close()
-    assert closed == [False]
-    assert T.is_grad_enabled()
-
-
-@ENGINES
-def test_modes_are_per_thread(T: Any) -> None:
-    found = []
-    with T.no_grad():
-        thread = threading.Thread(target=lambda: found.append(T.is_grad_enabled()))
-        thread.start()
-        thread.join()
-    assert found == [True]
 
 
 def test_threads_train_as_one_after_the_other() -> None:

@@ -58,7 +58,7 @@ PROGRAMS = {
     "get_parameter": lambda T: net(T).get_parameter("linear.bias"),
     "get_parameter, missing": lambda T: net(T).get_parameter("linear.x"),
     "forward": lambda T: net(T)(T.arange(6.0).reshape(2, 3)),
-    "apply": lambda T: [m for m in [[]] if net(T).apply(lambda x: m.append(type(x).__name__)) is not None],
+    "apply": lambda T: applied(net(T)),
     "train": lambda T: [m.training for m in net(T).eval().modules()] + [net(T).training],
     "double": lambda T: [p.dtype for p in net(T).double().parameters()] + [b.dtype for b in net(T).half().buffers()],
     "frozen": lambda T: [p.requires_grad for p in net(T).requires_grad_(False).parameters()],
@@ -85,7 +85,9 @@ PROGRAMS = {
     "linear of wrong width": lambda T: net(T).linear(T.ones(2, 4)),
     "linear of another dtype": lambda T: net(T).linear(T.ones(2, 3).double()),
     "linear of a number": lambda T: net(T).linear(3),
-    "layers": lambda T: [m(T.tensor([-1.0, 0.0, 2.0])) for m in (T.nn.ReLU(), T.nn.Tanh(), T.nn.Sigmoid(), T.nn.Identity())],
+    "layers": lambda T: [
+        m(T.tensor([-1.0, 0.0, 2.0])) for m in (T.nn.ReLU(), T.nn.Tanh(), T.nn.Sigmoid(), T.nn.Identity())
+    ],
     "inplace relu": lambda T: T.nn.ReLU(inplace=True)(T.tensor([-1.0, 2.0])),
     "load": lambda T: net(T).load_state_dict(net(T).state_dict()),
     "load, not strict": lambda T: list(net(T).load_state_dict({"scale": T.zeros(2), "x": 1}, strict=False)),
@@ -99,6 +101,12 @@ PROGRAMS = {
         for r in ("mean", "sum", "none")
     ],
 }
+
+
+def applied(module: Any) -> Any:
+    names: list[str] = []
+    module.apply(lambda x: names.append(type(x).__name__))
+    return names
 
 
 def deleted(x: Any, i: int) -> Any:
@@ -195,7 +203,9 @@ def test_old_reduction_arguments(T: Any, old: dict[str, bool], reduction: str) -
 
 @ENGINES
 def test_sizes_that_differ_warn(T: Any) -> None:
-    with pytest.warns(UserWarning, match=r"Using a target size \(torch.Size\(\[2\]\)\) that is different to the input size"):
+    with pytest.warns(
+        UserWarning, match=r"Using a target size \(torch.Size\(\[2\]\)\) that is different to the input size"
+    ):
         T.nn.MSELoss()(T.ones(2, 1), T.ones(2))
 
 
@@ -223,7 +233,9 @@ def test_initialisers(name: str, dtype: str, shape: list[int], seed: int) -> Non
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", ["uniform", "normal", "constant", "xavier_uniform", "xavier_normal", "kaiming_uniform"])
+@pytest.mark.parametrize(
+    "name", ["uniform", "normal", "constant", "xavier_uniform", "xavier_normal", "kaiming_uniform"]
+)
 @ENGINES
 def test_old_spellings_of_initialisers_warn(T: Any, name: str) -> None:
     args = [1.0] if name == "constant" else []

@@ -100,7 +100,8 @@ def sweep(
     ways = None if targets is None else leading([edge for edge, _ in seeds], targets)
     gradients: dict[Edge, Any] = {}
     kept: dict[Edge, Any] = {}
-    queue: list[tuple[int, Node]] = []  # the latest first: all that used its result came later, so its gradient is whole
+    # The latest node first: all that used its result came later, so by then its gradient is whole.
+    queue: list[tuple[int, Node]] = []
     for edge, g in seeds:
         if edge not in gradients and isinstance(edge, Node):
             heappush(queue, (-edge.sequence, edge))
@@ -118,9 +119,9 @@ def sweep(
         values = node.saved
         if values is None or again:
             values = node.tensors() if again else node.check()
-        for name, counter, version in node.checks:
+        for _, counter, version in node.checks:
             if counter[0] != version:
-                node.check()
+                node.check()  # raises
         for edge, rule, names, shape in edges:
             gx = rule(g, *map(values.__getitem__, names))
             if gx is None:  # no gradient at all, where PyTorch gives none
@@ -223,10 +224,10 @@ def backward(
     """
     if create_graph:
         warnings.warn(
-            "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient "
-            "which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid this. If you "
-            "have to use this function, make sure to reset the .grad fields of your parameters to None after use to break "
-            "the cycle and avoid the leak.",
+            "Using backward() with create_graph=True will create a reference cycle between the parameter and its "
+            "gradient which can cause a memory leak. We recommend using autograd.grad when creating the graph to avoid "
+            "this. If you have to use this function, make sure to reset the .grad fields of your parameters to None "
+            "after use to break the cycle and avoid the leak.",
             UserWarning,
             stacklevel=3,
         )
@@ -238,11 +239,13 @@ def backward(
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     gradients = run_sweep(seeds, retain_graph, create_graph, set(wanted) or None)
     for edge, g in gradients.items():
-        tensor = edge
-        if isinstance(tensor, Node):
-            tensor = wanted.get(edge) or (edge.retained() if edge.retained else None)
-            if tensor is None:
+        if isinstance(edge, Node):
+            found = wanted[edge] if edge in wanted else edge.retained() if edge.retained is not None else None
+            if found is None:
                 continue
+            tensor = found
+        else:
+            tensor = edge
         if create_graph:
             tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
         elif tensor._grad is None:

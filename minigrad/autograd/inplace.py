@@ -18,7 +18,7 @@ import numpy as np
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.node import Array, TensorBase, View, caller, record, shape_error, wrap
 from minigrad.derivatives import Primitive, table
-from minigrad.kernels import Geometry, put_strided, strided
+from minigrad.kernels import Geometry, cast, put_strided, strided
 from minigrad.metadata import dtype_of
 
 if TYPE_CHECKING:
@@ -187,9 +187,17 @@ def commit(tensor: Tensor, result: Tensor, name: str) -> None:
     target._array = tensor._array
     write(target, result._array)
     bump(tensor, name)
-    node = result._node
-    if node is None:
+    if result._node is None:
         return
+    dtype = tensor._array.dtype
+    if result._array.dtype != dtype:  # of the other floating dtype: its gradient must be converted back
+        params = {"dtype": dtype}
+        converted = wrap(result._array.astype(dtype))
+        converted._node = record(table[cast], (result,), (result._array,), params, 1, None, converted._counter)
+        converted._requires_grad = True
+        result = converted
+    node = result._node
+    assert node is not None
     if node.plan.out and node.saved is not None:  # what a rule keeps of the result is the tensor itself from now on
         node.saved["out"] = tensor._array
         node.checks = [c if c[0] != "out" else ("out", tensor._counter, tensor._counter[0]) for c in node.checks]

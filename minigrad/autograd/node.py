@@ -86,7 +86,7 @@ class Node:
     where: Where
 
     def name(self) -> str:
-        return f"{self.primitive.name}Backward0"
+        return self.primitive.name
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
@@ -106,7 +106,8 @@ class Node:
             raise RuntimeError(
                 f"Trying to backward through the graph a second time: {self.name()}, recorded at {place(self.where)}, "
                 "has already freed what it saved. Specify retain_graph=True at the first backward() if you need the "
-                "graph twice; in a training loop, compute the loss anew in every step, and detach() what is carried over"
+                "graph twice; in a training loop, compute the loss anew in every step, and detach() what is carried "
+                "over from the last"
             )
         for name, counter, version in self.checks:
             if counter[0] != version:
@@ -168,7 +169,7 @@ class Part(Node):
 
     __slots__ = ()
     row = Primitive(
-        tuple, "", False, {"x": lambda g, i, outputs: Parts(g if j == i else None for j in range(len(outputs)))}
+        tuple, "", False, 0, {"x": lambda g, i, outputs: Parts(g if j == i else None for j in range(len(outputs)))}
     )
 
     def __init__(self, whole: Node, i: int, outputs: list[tuple[tuple[int, ...], Any]]) -> None:
@@ -265,7 +266,8 @@ def shape_error(arrays: Sequence[Any], error: ValueError) -> RuntimeError:
         for i in range(1, min(len(a), len(b)) + 1):
             if a[-i] != b[-i] and 1 not in (a[-i], b[-i]):
                 return RuntimeError(
-                    f"The size of tensor a ({a[-i]}) must match the size of tensor b ({b[-i]}) at non-singleton dimension "
-                    f"{max(len(a), len(b)) - i}: the shapes {', '.join(str(list(s)) for s in shapes)} don't broadcast"
+                    f"The size of tensor a ({a[-i]}) must match the size of tensor b ({b[-i]}) at non-singleton "
+                    f"dimension {max(len(a), len(b)) - i}: the shapes {', '.join(str(list(s)) for s in shapes)} "
+                    "don't broadcast"
                 )
     return RuntimeError(f"{error} (shapes {', '.join(str(list(s)) for s in shapes)})")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from minigrad.autograd.grad_mode import no_grad
 from minigrad.autograd.node import TensorBase
-from minigrad.metadata import dtype, float16, float32, float64
+from minigrad.metadata import Size, dtype, float16, float32, float64
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 
@@ -68,7 +68,8 @@ class Module:
         self._check_name(name, "parameter")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
+                "(torch.nn.Parameter or None required)"
             )
         setattr(self, name, param)
         if param is None:
@@ -235,7 +236,7 @@ class Module:
                 errors.append(f"{name}: expected a Tensor from the checkpoint, got {type(given).__name__}.")
             elif isinstance(given, TensorBase) and given._array.shape != value._array.shape:
                 errors.append(
-                    f"size mismatch for {name}: copying a param with shape {Tensor.shape.__get__(given)} from checkpoint, "
+                    f"size mismatch for {name}: copying a param with shape {Size(given._array.shape)} from checkpoint, "
                     f"the shape in current model is {value.shape}."
                 )
         if errors:

@@ -157,7 +157,7 @@ def setitem(input: Tensor, index: Any, value: Any, *, out: Any = None) -> Tensor
     if isinstance(value, TensorBase):
         if value._array.dtype != dtype:
             input._array[index]  # whether the index fits comes first
-            if not takes_other_dtypes(index, value._array.size):
+            if not takes_other_dtypes(index, value._array):
                 raise RuntimeError(
                     f"Index put requires the source and destination dtypes match, got {type_name(input)} for the "
                     f"destination and {type_name(value)} for the source: convert the value with .to(x.dtype)"
@@ -179,11 +179,11 @@ def setitem(input: Tensor, index: Any, value: Any, *, out: Any = None) -> Tensor
     return apply(kernels.put, input, value, index=index)
 
 
-def takes_other_dtypes(index: Any, size: int) -> bool:
+def takes_other_dtypes(index: Any, value: Any) -> bool:
     """Whether PyTorch converts the value: into views it does; into elements, that of one mask and a single element."""
     arrays = [np.asarray(i) for i in index if isinstance(i, (np.ndarray, bool))] if isinstance(index, tuple) else []
     arrays += [index] if isinstance(index, np.ndarray) else []
-    return not arrays or (size == 1 and len(arrays) == 1 and arrays[0].dtype.kind == "b")
+    return not arrays or (value.size == 1 and value.ndim < 2 and len(arrays) == 1 and arrays[0].dtype.kind == "b")
 
 
 def put_into(array: Any, index: Any, value: Any) -> None:

@@ -302,9 +302,9 @@ def norm(
         p = 2.0
     elif isinstance(p, str):
         raise RuntimeError(f"only valid p values are numbers, 'fro' and 'nuc', got {p!r}")
-    if math.isinf(p):
+    if p < 0 or math.isinf(p):
         for i in axis:
-            if not x._array.shape[i] and (p < 0 or x._array.ndim > 0):
+            if not x._array.shape[i]:
                 raise RuntimeError(
                     f"linalg.vector_norm cannot compute the {p} norm on the dimension {i} because this dimension is "
                     "empty and the operation does not have an identity"

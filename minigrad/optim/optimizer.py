@@ -71,11 +71,12 @@ class Optimizer:
         return {"state": {numbers[id(p)]: state for p, state in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state_dict(). ValueError where its groups are not of the lengths of these; nothing is loaded then."""
+        """Take over a state_dict(). ValueError, and nothing loaded, where its groups have other lengths."""
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
             raise ValueError(
-                f"loaded state dict has a different number of parameter groups: {len(saved)} for {len(self.param_groups)}"
+                f"loaded state dict has a different number of parameter groups: {len(saved)} for "
+                f"{len(self.param_groups)}"
             )
         lengths = [(len(a["params"]), len(b["params"])) for a, b in zip(saved, self.param_groups, strict=True)]
         if any(a != b for a, b in lengths):
@@ -91,9 +92,7 @@ class Optimizer:
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         for number, entries in state_dict["state"].items():
             p = by_number[number]
-            state[p] = {
-                k: v.to(p.dtype).clone() if isinstance(v, Tensor) else deepcopy(v) for k, v in entries.items()
-            }
+            state[p] = {k: v.to(p.dtype).clone() if isinstance(v, Tensor) else deepcopy(v) for k, v in entries.items()}
         self.param_groups = [
             {**deepcopy({k: v for k, v in a.items() if k != "params"}), "params": b["params"]}
             for a, b in zip(saved, self.param_groups, strict=True)

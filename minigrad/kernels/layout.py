@@ -1,4 +1,4 @@
-"""Functions on arrays that NumPy lacks, each beside its adjoint. They are rows of the table of derivatives.
+"""Functions that move elements and change none: shape, order, indexing, memory. Each stands beside its adjoint.
 
 Arrays are positional, parameters keywords. Each answers to NumPy's dispatch protocol, so that a rule can call it on
 arrays and on Tensors alike. Those without `@dispatched` are compositions, written in the language of the rules.
@@ -267,95 +267,6 @@ def put_strided(x: Array, y: Array, *, geometry: Geometry) -> Array:
     return base.copy()
 
 
-@dispatched
-def power(x: Array, *, exponent: float) -> Array:
-    """x to a power that is a Python number."""
-    return x * x * x if exponent == 3 else x**exponent  # NumPy has its own short cuts for 2, 0.5 and -1
-
-
-@dispatched
-def sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x))
-
-
-@dispatched
-def keep(x: Array, mask: Array) -> Array:
-    """np.where(mask, x, 0), without its branches, which a mask in no order makes slow: the bits of x, or none."""
-    bits = mask.astype(INTEGERS[x.dtype.char])
-    np.negative(bits, bits)
-    return (bits & x.view(bits.dtype)).view(x.dtype)
-
-
-INTEGERS = {"e": np.int16, "f": np.int32, "d": np.int64}  # of the widths of the floating dtypes
-
-
-@dispatched
-def threshold(x: Array, y: Array) -> Array:
-    """The gradient of relu: x where its result y is above 0, or NaN; 0 elsewhere."""
-    bits = (y <= 0).astype(INTEGERS[x.dtype.char])
-    bits -= 1
-    return (bits & x.view(bits.dtype)).view(x.dtype)
-
-
-@dispatched
-def relu(x: Array) -> Array:
-    return np.maximum(0, x) if x.itemsize > 2 else np.maximum(x, 0)  # NumPy's choice of two zeros: -0.0 stays
-
-
-@dispatched
-def clamp(x: Array, *, low: float | None, high: float | None) -> Array:
-    if low is not None:
-        x = np.maximum(low, x)
-    return x if high is None else np.minimum(high, x)
-
-
-@dispatched
-def logsumexp(x: Array, *, axis: Shape, keepdims: bool) -> Array:
-    top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    top = np.where(np.isinf(top), 0, top)
-    out = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return out if keepdims else out.reshape([n for i, n in enumerate(x.shape) if i not in axis])
-
-
-@dispatched
-def softmax(x: Array, *, axis: int) -> Array:
-    e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
-    return e / np.add.reduce(e, axis=axis, keepdims=True)
-
-
-@dispatched
-def log_softmax(x: Array, *, axis: int) -> Array:
-    z = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    return z - np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
-
-
-@dispatched
-def var(x: Array, *, axis: Shape, correction: float, keepdims: bool) -> Array:
-    d = x - np.add.reduce(x, axis=axis, keepdims=True) / count(x.shape, axis)
-    return np.add.reduce(d * d, axis=axis, keepdims=keepdims) / max(count(x.shape, axis) - correction, 0.0)
-
-
-@dispatched
-def std(x: Array, *, axis: Shape, correction: float, keepdims: bool) -> Array:
-    return np.sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
-
-
-@dispatched
-def norm(x: Array, *, p: float, axis: Shape, keepdims: bool) -> Array:
-    """The p-norm over `axis`: (sum |x|**p)**(1/p), the number of nonzeros for p = 0, the largest |x| for p = inf."""
-    size = np.absolute(x)
-    if p == 2:
-        return np.sqrt(np.add.reduce(size * size, axis=axis, keepdims=keepdims))
-    if p == 1:
-        return np.add.reduce(size, axis=axis, keepdims=keepdims)
-    if p == 0:
-        return np.add.reduce(x != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
-    if math.isinf(p):
-        reduce = np.maximum.reduce if p > 0 else np.minimum.reduce
-        return reduce(size, axis=axis, keepdims=keepdims, **({"initial": 0.0} if p > 0 else {}))
-    return np.add.reduce(size**p, axis=axis, keepdims=keepdims) ** (1 / p)
-
-
 def inverse(axes: Shape) -> Shape:
     """The permutation that undoes `axes`."""
     return tuple(sorted(range(len(axes)), key=axes.__getitem__))
@@ -370,24 +281,6 @@ def swap(x: Array) -> Array:
 def rows(x: Array) -> Array:
     """A batch of vectors as one matrix."""
     return x if x.ndim == 2 else reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-@dispatched
-def mean(x: Array, *, axis: Shape, keepdims: bool) -> Array:
-    n = count(x.shape, axis)
-    return np.add.reduce(x, axis=axis, keepdims=keepdims) / (n or math.nan)
-
-
-@dispatched
-def largest(x: Array) -> Array:
-    """The largest element of all."""
-    return np.maximum.reduce(x, axis=None)
-
-
-@dispatched
-def smallest(x: Array) -> Array:
-    """The smallest element of all."""
-    return np.minimum.reduce(x, axis=None)
 
 
 @dispatched
@@ -409,41 +302,6 @@ def fill(x: Array, y: Array) -> Array:
 
 
 @dispatched
-def linear(x: Array, weight: Array, bias: Array) -> Array:
-    """x @ weight.T + bias, for x of any number of leading dimensions."""
-    out = x.dot(weight.T)
-    out += bias
-    return out
-
-
-@dispatched
-def linear_no_bias(x: Array, weight: Array) -> Array:
-    """x @ weight.T, for x of any number of leading dimensions."""
-    return x.dot(weight.T)
-
-
-@dispatched
-def weight_gradient(x: Array, y: Array) -> Array:
-    """The adjoint of `linear` in its weight: x.T @ y, for the result's gradient x and the input y."""
-    return x.T.dot(y) if x.ndim == 2 else rows(x).T.dot(rows(y))
-
-
-@dispatched
-def squared_error(x: Array, y: Array) -> Array:
-    """(x - y)**2."""
-    d = x - y
-    return d * d
-
-
-@dispatched
-def mse_loss(x: Array, y: Array, *, reduction: str) -> Array:
-    """The mean, or the sum, of (x - y)**2."""
-    d = (x - y).ravel()
-    total = d.dot(d)
-    return total if reduction == "sum" else total / (d.size or math.nan)
-
-
-@dispatched
 def tril(x: Array, *, k: int) -> Array:
     return np.tril(x, k)
 
@@ -451,94 +309,3 @@ def tril(x: Array, *, k: int) -> Array:
 @dispatched
 def triu(x: Array, *, k: int) -> Array:
     return np.triu(x, k)
-
-
-@dispatched
-def svd(x: Array) -> tuple[Array, Array, Array]:
-    """The thin singular value decomposition: u, s, vt with x = (u * s) @ vt."""
-    u, s, vt = np.linalg.svd(x, full_matrices=False)
-    return u, s, vt
-
-
-@dispatched
-def matmul(x: Array, y: Array) -> Array:
-    return x @ y
-
-
-@dispatched
-def addmm(x: Array, y: Array, z: Array, *, beta: float, alpha: float) -> Array:
-    """beta * x + alpha * (y @ z) in the dtype of x. What 0 multiplies is not read: its NaN don't spread.
-
-    But in float16, where PyTorch multiplies the product even by 0.
-    """
-    out = y @ z if alpha != 0 or x.itemsize == 2 else np.zeros((y.shape[0], z.shape[1]), x.dtype)
-    if alpha != 1:
-        out *= np.asarray(alpha).astype(x.dtype)
-    if beta != 0:
-        out += x if beta == 1 else x * np.asarray(beta).astype(x.dtype)
-    return out
-
-
-@dispatched
-def floor_divide(x: Array, y: Array) -> Array:
-    """x / y rounded down."""
-    return np.floor_divide(x, y)
-
-
-@dispatched
-def trunc_divide(x: Array, y: Array) -> Array:
-    """x / y rounded towards 0."""
-    return np.trunc(x / y) if x.dtype.kind == "f" else np.floor_divide(x - np.fmod(x, y), y)
-
-
-@dispatched
-def remainder(x: Array, y: Array) -> Array:
-    """x - floor(x / y) * y. A zero has the sign of x, where NumPy's has that of y."""
-    rest = np.fmod(x, y)
-    return np.where((rest != 0) & ((rest < 0) != (y < 0)), rest + y, rest)
-
-
-@dispatched
-def remainder_of_number(x: Array, y: Array) -> Array:
-    """The remainder of a Python number: a row of its own, since PyTorch has no derivative for it."""
-    return remainder(x, y)
-
-
-@dispatched
-def compared(x: Array, y: Array, *, ufunc: np.ufunc) -> Array:
-    """A comparison as its in-place form writes it: as numbers, with the gradient 0."""
-    return ufunc(x, y).astype(x.dtype)
-
-
-@dispatched
-def close(x: Array, y: Array, *, rtol: float, atol: float, equal_nan: bool) -> Array:
-    """Where x == y, or |x - y| <= atol + |rtol * y| and finite; `equal_nan`: or where both are NaN."""
-    same = (x == y) | ((x != x) & (y != y)) if equal_nan else x == y
-    distance = np.absolute(x - y)
-    return same | (np.isfinite(distance) & (distance <= atol + np.absolute(rtol * y)))
-
-
-@dispatched
-def rsqrt(x: Array) -> Array:
-    return 1 / np.sqrt(x)
-
-
-@dispatched
-def sign(x: Array) -> Array:
-    """As NumPy's, but 0 for NaN."""
-    return x.copy() if x.dtype.kind == "b" else np.where(x != x, 0, np.sign(x))
-
-
-@dispatched
-def clamp_tensor(x: Array, low: Array, high: Array) -> Array:
-    return np.minimum(high, np.maximum(low, x))
-
-
-@dispatched
-def clamp_min(x: Array, low: Array) -> Array:
-    return np.maximum(low, x)
-
-
-@dispatched
-def clamp_max(x: Array, high: Array) -> Array:
-    return np.minimum(high, x)
