@@ -1,6 +1,6 @@
 """The table of derivatives: each differentiable operation is a NumPy function and one pure expression per argument.
 
-    primitive(rsub, "Rsub", number=1, x=lambda g: -g, y=lambda g: g)
+    primitive(rsub, "Rsub", number=1, x=lambda g: -g, y=None)  # y is a number
 primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
 
 reads: the gradient of `np.multiply(x, y)` with respect to x is `g * y`, where g is the gradient of its result (the
@@ -327,7 +327,7 @@ def mse_rule(g: Array, x: Array, y: Array, reduction: str) -> Array:
 # arithmetic
 primitive(np.add, "Add", x=lambda g: g, y=lambda g: g)
 primitive(np.subtract, "Sub", x=lambda g: g, y=lambda g: -g)
-primitive(rsub, "Rsub", number=1, x=lambda g: -g, y=lambda g: g)
+primitive(rsub, "Rsub", number=1, x=lambda g: -g, y=None)  # y is a number
 primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
 primitive(np.divide, "Div", x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y / y))
 primitive(np.negative, "Neg", x=lambda g: -g)
