@@ -1,7 +1,6 @@
 """The table of derivatives: each differentiable operation is a NumPy function and one pure expression per argument.
 
-    primitive(rsub, "Rsub", number=1, x=lambda g: -g, y=None)  # y is a number
-primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
+    primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
 
 reads: the gradient of `np.multiply(x, y)` with respect to x is `g * y`, where g is the gradient of its result (the
 expression is the vector-Jacobian product). A rule's parameters name what it needs: inputs by their names in the row,
