@@ -243,14 +243,14 @@ def norm_rule(g: Array, x: Array, out: Array, p: float, axis: Shape, keepdims: b
         return g * np.where(out == 0, 0, x / out)
     if math.isinf(p):
         top = np.logical_or(size == out, np.logical_and(np.isnan(size), np.isnan(out)))
-        return sign(x) * np.where(top, g / number(top, x, axis), 0)
+        return sign(x) * np.where(top, g / how_many(top, x, axis), 0)
     if p < 1:
         return np.where(x == 0, 0, sign(x) * power(size, exponent=p - 1)) * g * power(out, exponent=1 - p)
     scale = np.where(out == 0, 0, g / power(out, exponent=p - 1))
     return sign(x) * power(size, exponent=p - 1) * scale if p < 2 else x * power(size, exponent=p - 2) * scale
 
 
-def number(mask: Array, like: Array, axis: Shape) -> Array:
+def how_many(mask: Array, like: Array, axis: Shape) -> Array:
     """How many of `mask` hold along `axis`, in the dtype of `like`."""
     ones = np.zeros_like(like) + 1
     return np.add.reduce(np.where(mask, ones, 0), axis=axis, keepdims=True)
@@ -266,7 +266,7 @@ def amax_rule(g: Array, x: Array, out: Array, axis: Shape, keepdims: bool) -> Ar
 def max_rule(g: Array, x: Array, out: Array) -> Array:
     """max and min of all elements: those that tie share the gradient evenly, and NaN ties with NaN."""
     ties = np.logical_or(x == out, np.logical_and(np.isnan(x), np.isnan(out)))
-    return np.where(ties, g / number(ties, x, tuple(range(x.ndim))), 0)
+    return np.where(ties, g / how_many(ties, x, tuple(range(x.ndim))), 0)
 
 
 def products_of_others(x: Array) -> Array:
@@ -287,7 +287,7 @@ def products_of_others(x: Array) -> Array:
 
 def product_rule(g: Array, x: Array, axis: Shape, keepdims: bool) -> Array:
     """The product over the element; where the tensor has zeros, the product of the others."""
-    zeros = number(x == 0, x, tuple(range(x.ndim))) != 0
+    zeros = how_many(x == 0, x, tuple(range(x.ndim))) != 0
     y = np.where(zeros, 1, x)
     quotients = np.multiply.reduce(y, axis=axis, keepdims=True) / y if axis else np.zeros_like(x) + 1
     x = np.where(zeros, x, 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from minigrad import kernels, ops
+from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
 from minigrad.autograd.inplace import bump, check_writable, in_place
 from minigrad.autograd.node import TensorBase
@@ -70,6 +71,8 @@ def of_shape(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.requires_grad:
             check_writable(self)
+            if not state.grad:
+                raise RuntimeError(f"{name} under no_grad would part the tensor from its history: use {name[:-1]}()")
         seen = function(self, *args, **kwargs)
         self._array = seen._array
         self._node = seen._node

@@ -137,7 +137,7 @@ class Tensor(Conversions, Methods):
             raise RuntimeError(f"requires_grad must be a bool, not {requires_grad!r}")
         if requires_grad and self._array.dtype.kind != "f":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}")
-        if self._node is not None and not requires_grad:
+        if self._node is not None:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
                 "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
@@ -246,7 +246,9 @@ class Tensor(Conversions, Methods):
         return self._node is not None and self._node.retained is not None
 
     def detach_(self) -> Tensor:
-        """Forget the history."""
+        """Forget the history. RuntimeError for a view, which would get it back from its base."""
+        if self._view is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self._node, self._requires_grad = None, False
         return self
 
@@ -386,15 +388,15 @@ class Tensor(Conversions, Methods):
     def _overwrite(self, value: Any, name: str) -> Tensor:
         check_writable(self)
         tensor = isinstance(value, TensorBase)
-        if state.grad and (self._requires_grad or (tensor and value._requires_grad)):
-            value = value.to(self.dtype) if tensor else float(value)
-            commit(self, apply(kernels.fill, as_it_was(self), value), name)
-            return self
         if tensor and value._array.ndim > self._array.ndim:
             raise RuntimeError(
                 f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(value.shape)}: {name} "
                 "can't grow its tensor"
             )
+        if state.grad and (self._requires_grad or (tensor and value.requires_grad)):
+            value = value.to(self.dtype) if tensor else float(value)
+            commit(self, apply(kernels.fill, as_it_was(self), value), name)
+            return self
         try:
             state.quiet(np.copyto, self._array, value._array if tensor else value, casting="unsafe")
         except ValueError:

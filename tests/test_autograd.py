@@ -299,6 +299,86 @@ def view_of_leaf_in_place(T: Any) -> Any:
     leaf(T, 1.0, 2.0)[0].fill_(3)
 
 
+def index_changed_in_a_loop(T: Any) -> Any:
+    x, i, total = leaf(T, 1.0, 2.0, 3.0), T.tensor([0]), 0
+    for k in range(3):
+        total = total + (k + 1) * x[i.clone()]
+        i[0] = min(k + 1, 2)
+    total.sum().backward()
+    return x.grad
+
+
+def out_counts_as_a_write(T: Any) -> Any:
+    w, c = leaf(T, 1.0, 1.0), T.ones(2, dtype=T.float64)
+    loss = (w * c).sum()
+    T.add(c, 1, out=c)
+    loss.backward()
+
+
+def stale_view_as_a_value(T: Any) -> Any:
+    w, b, z = leaf(T, 3.0), T.zeros(3, dtype=T.float64), T.zeros(2, dtype=T.float64)
+    v = b[0]
+    b += w
+    z[0] = v
+    u = T.zeros(1, dtype=T.float64)
+    u.copy_(v)
+    (z.sum() + u.sum()).backward()
+    return z.requires_grad, w.grad
+
+
+def view_made_under_no_grad(T: Any) -> Any:
+    y = leaf(T, 1.0, 2.0) * 1
+    with T.no_grad():
+        v = y[0]
+    v.mul_(2)
+
+
+def retained_and_written(T: Any) -> Any:
+    x = leaf(T, 1.0, 1.0)
+    y = x * 2
+    y.retain_grad()
+    y.mul_(3)
+    y[0] = 5.0
+    (y * y).sum().backward()
+    return y.retains_grad, y.grad, x.grad
+
+
+def detached_view_in_place(T: Any) -> Any:
+    (leaf(T, 1.0, 2.0) * 2)[0].detach_()
+
+
+def scalar_written_by_a_mask(T: Any) -> Any:
+    x = T.tensor(2.0, requires_grad=True)
+    y = x * 1.5
+    y[y > 0] = 1.0
+    y.backward()
+    return x.grad
+
+
+def gradient_used_then_accumulated(T: Any) -> Any:
+    w, v = leaf(T, 1.0, 1.0), leaf(T, 1.0, 1.0)
+    (w * w).sum().backward()
+    loss = (w.grad * v).sum()
+    (w * w).sum().backward()
+    loss.backward()
+
+
+def expanded_grad(T: Any) -> Any:
+    x = leaf(T, 1.0, 2.0)
+    x.grad = T.ones(1, dtype=T.float64).expand(2)
+    (x * x).sum().backward()
+
+
+def second_backward_through_svd(T: Any) -> Any:
+    y = T.eye(2, dtype=T.float64, requires_grad=True).norm(p="nuc")
+    y.backward()
+    y.backward()
+
+
+def requires_grad_of_a_result(T: Any) -> Any:
+    (leaf(T, 1.0) * 2).requires_grad = True
+
+
 def copied_and_filled(T: Any) -> Any:
     x, v, s = leaf(T, 1.0, 2.0), leaf(T, 5.0), T.tensor(3.0, dtype=T.float64, requires_grad=True)
     y, z = x * 1, x * x
@@ -370,6 +450,25 @@ def test_grad_of_non_leaf_warns() -> None:
     y = leaf(minigrad, 1.0) * 2
     with pytest.warns(UserWarning, match="not a leaf"):
         assert y.grad is None
+
+
+def test_an_index_is_kept_as_it_was() -> None:
+    """A deliberate deviation: torch raises here, since the index was written to."""
+    x, i = leaf(minigrad, 1.0, 2.0, 3.0), minigrad.tensor([0])
+    y = x[i]
+    i[0] = 2
+    y.sum().backward()
+    assert x.grad.tolist() == [1, 0, 0]
+    values, places = (x * 2).reshape(1, 3).max(1)
+    places.zero_()
+    values.sum().backward()
+    assert x.grad.tolist() == [1, 0, 2]
+
+
+def test_a_shape_is_not_parted_from_its_history() -> None:
+    y = minigrad.ones(2, 3, requires_grad=True) * 2
+    with minigrad.no_grad(), pytest.raises(RuntimeError, match="part the tensor from its history"):
+        y.t_()
 
 
 @ENGINES

@@ -103,6 +103,10 @@ def dataset_of(T: Any, n: int) -> Any:
     return Squares()
 
 
+def pairs(T: Any) -> Any:
+    return T.utils.data.TensorDataset(T.arange(6.0).reshape(3, 2), T.arange(3))
+
+
 PROGRAMS = {
     "dataset": lambda T: list(T.utils.data.DataLoader(dataset_of(T, 5), batch_size=2, shuffle=True)),
     "subset": lambda T: [T.utils.data.Subset(dataset_of(T, 5), [4, 2])[i] for i in range(2)],
@@ -114,6 +118,10 @@ PROGRAMS = {
     "random sampler": lambda T: list(T.utils.data.RandomSampler(range(5), num_samples=12)),
     "with replacement": lambda T: list(T.utils.data.RandomSampler(range(5), replacement=True, num_samples=40)),
     "a sampler of one's own": lambda T: list(T.utils.data.DataLoader([1, 2, 3], batch_size=2, sampler=[2, 0, 1])),
+    "a tensor as sampler": lambda T: list(T.utils.data.DataLoader(pairs(T), batch_size=2, sampler=T.tensor([2, 0, 1]))),
+    "tuples as batches": lambda T: list(T.utils.data.DataLoader(pairs(T), batch_sampler=[(0, 1), (2,)])),
+    "TensorDataset of lists": lambda T: T.utils.data.TensorDataset([1, 2], [3, 4]),
+    "TensorDataset of arrays": lambda T: T.utils.data.TensorDataset(np.ones(2)),
     "batch sampler": lambda T: list(T.utils.data.DataLoader([1, 2, 3], batch_sampler=[[2, 0], [1]])),
     "BatchSampler": lambda T: list(T.utils.data.BatchSampler(range(5), 2, drop_last=True)),
     "nothing": lambda T: list(T.utils.data.DataLoader([], batch_size=2)),

@@ -73,6 +73,16 @@ PROGRAMS = {
     "before init": lambda T: type("M", (T.nn.Module,), {"__init__": lambda s: setattr(s, "a", T.nn.Tanh())})(),
     "tensor over a parameter": lambda T: setattr(net(T), "scale", T.ones(2)),
     "None over a parameter": lambda T: without(net(T), "scale"),
+    "a module over a parameter": lambda T: setattr(net(T), "scale", T.nn.ReLU()),
+    "a number over a module": lambda T: setattr(net(T), "linear", 3),
+    "a number over a buffer": lambda T: setattr(net(T), "count", 3),
+    "a parameter's name for a module": lambda T: net(T).add_module("scale", T.nn.ReLU()),
+    "a module's name for a parameter": lambda T: net(T).layers.register_parameter("0", None),
+    "a buffer, deleted": lambda T: list(dropped(net(T), "count").state_dict()),
+    "an empty bias, deleted": lambda T: setattr(dropped(T.nn.Linear(1, 1, bias=False), "bias"), "bias", 3),
+    "parameters before init": lambda T: list(type("M", (T.nn.Module,), {"__init__": lambda s: None})().parameters()),
+    "mse of a number": lambda T: T.nn.MSELoss()(T.ones(1), 1.0),
+    "mse of an array": lambda T: T.nn.MSELoss()(T.ones(1), np.ones(1)),
     "a name with a dot": lambda T: net(T).register_parameter("a.b", None),
     "a name twice": lambda T: net(T).register_buffer("forward", T.ones(1)),
     "not a parameter": lambda T: net(T).register_parameter("x", T.ones(1)),
@@ -101,6 +111,11 @@ PROGRAMS = {
         for r in ("mean", "sum", "none")
     ],
 }
+
+
+def dropped(module: Any, name: str) -> Any:
+    delattr(module, name)
+    return module
 
 
 def applied(module: Any) -> Any:

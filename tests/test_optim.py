@@ -165,6 +165,16 @@ def test_errors(i: int) -> None:
         bad_calls(minigrad)[i]()
 
 
+@ENGINES
+def test_duplicates_warn_and_names_are_kept(T: Any) -> None:
+    w = T.ones(1, requires_grad=True)
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        T.optim.SGD([w, w], lr=0.1)
+    optimizer = T.optim.SGD(T.nn.Linear(1, 1).named_parameters(), lr=0.1)
+    assert optimizer.param_groups[0]["param_names"] == ["weight", "bias"]
+    assert list(optimizer.state_dict()["param_groups"][0])[-1] == "params"
+
+
 def test_add_param_group() -> None:
     w, b = minigrad.ones(1, requires_grad=True), minigrad.ones(1, requires_grad=True)
     optimizer = minigrad.optim.SGD([w], lr=0.1)

@@ -18,7 +18,7 @@ import numpy as np
 
 from minigrad.autograd import node as nodes
 from minigrad.autograd.grad_mode import state
-from minigrad.autograd.inplace import join, refresh, write_out
+from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
 from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, record, shape_error, wrap
 from minigrad.derivatives import Primitive, table
 from minigrad.kernels import sum_to
@@ -253,8 +253,9 @@ def backward(
         elif tensor._grad._requires_grad:
             tensor._grad = tensor._grad.detach() + wrap(np.asarray(g))
         else:
+            check_writable(tensor._grad)
             np.add(tensor._grad._array, g, out=tensor._grad._array)
-            tensor._grad._counter[0] += 1
+            bump(tensor._grad, "backward")
 
 
 def own(g: Any, taken: set[int]) -> Array:

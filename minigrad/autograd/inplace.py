@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.autograd.grad_mode import state
-from minigrad.autograd.node import Array, TensorBase, View, caller, record, shape_error, wrap
+from minigrad.autograd.node import Array, Node, TensorBase, View, caller, record, shape_error, wrap
 from minigrad.derivatives import Primitive, table
 from minigrad.kernels import Geometry, cast, put_strided, strided
 from minigrad.metadata import dtype_of
@@ -30,7 +30,7 @@ def join(tensor: Tensor, source: Tensor) -> None:
     if np.may_share_memory(tensor._array, source._array):
         tensor._counter = source._counter
         base = source if source._view is None else source._view.base
-        tensor._view = View(base, tensor._counter[0])
+        tensor._view = View(base, tensor._counter[0], state.grad)
 
 
 def refresh(view: TensorBase) -> None:
@@ -39,10 +39,17 @@ def refresh(view: TensorBase) -> None:
     if link is not None and link.version != view._counter[0]:
         link.version = view._counter[0]
         base = link.base
-        if base._requires_grad:
+        if base._requires_grad and link.recorded:
             params = {"geometry": geometry(view._array, base._array)}
-            view._node = record(table[strided], (base,), (base._array,), params, 1, None, view._counter)
-            view._requires_grad = True
+            set_node(view, record(table[strided], (base,), (base._array,), params, 1, None, view._counter))
+
+
+def set_node(tensor: TensorBase, node: Node | None) -> None:
+    """Give a tensor the node of what was written into it; retain_grad() goes with the tensor."""
+    old = tensor._node
+    if old is not None and node is not None and old.retained is not None and old.retained() is tensor:
+        old.retained, node.retained = None, old.retained
+    tensor._node, tensor._requires_grad = node, True
 
 
 def geometry(view: Array, base: Array) -> Geometry:
@@ -76,7 +83,9 @@ def write_out(
             "functions with out=... arguments don't support automatic differentiation, but one of the arguments "
             "requires grad. Drop out=, or compute under torch.no_grad()"
         )
-    if type(out) is Target and isinstance(primitive.function, np.ufunc):
+    if type(out) is not Target:
+        bump(out, "out=")
+    elif isinstance(primitive.function, np.ufunc):
         try:
             state.quiet(primitive.function, *arrays, out=out._array)
         except (TypeError, ValueError):
@@ -137,8 +146,12 @@ def check_writable(tensor: Tensor) -> None:
                 "a view of a leaf Variable that requires grad is being used in an in-place operation. "
                 "Write under torch.no_grad(), or to a clone()"
             )
-        array = tensor._array
-        if 0 in array.strides and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)):
+        if state.grad and base._requires_grad and not tensor._view.recorded:
+            raise RuntimeError(
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled: move both "
+                "the view and the write into the no_grad block, or both out of it"
+            )
+        if overlaps(tensor._array):
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory "
                 "location. Please clone() the tensor before performing the operation."
@@ -148,6 +161,11 @@ def check_writable(tensor: Tensor) -> None:
             "a leaf Variable that requires grad is being used in an in-place operation. "
             "Write under torch.no_grad(), or use the out-of-place form"
         )
+
+
+def overlaps(array: Array) -> bool:
+    """Whether several elements stand in one place of memory, as where a dim was expanded."""
+    return 0 in array.strides and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
 
 
 def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
@@ -171,7 +189,13 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
 
 def any_requires_grad(values: tuple[Any, ...]) -> bool:
-    return any(isinstance(x, TensorBase) and x._requires_grad for x in values)
+    for x in values:
+        if isinstance(x, TensorBase):
+            if x._view is not None:
+                refresh(x)
+            if x._requires_grad:
+                return True
+    return False
 
 
 def as_it_was(tensor: Tensor) -> Tensor:
@@ -202,12 +226,11 @@ def commit(tensor: Tensor, result: Tensor, name: str) -> None:
         node.saved["out"] = tensor._array
         node.checks = [c if c[0] != "out" else ("out", tensor._counter, tensor._counter[0]) for c in node.checks]
     if tensor._view is None:
-        tensor._node, tensor._requires_grad = node, True
+        set_node(tensor, node)
         return
     base = tensor._view.base
     needs = 3 if base._requires_grad else 2
     params = {"geometry": geometry(tensor._array, base._array)}
     arrays = base._array, tensor._array
-    base._node = record(table[put_strided], (base, result), arrays, params, needs, None, base._counter)
-    base._requires_grad = True
+    set_node(base, record(table[put_strided], (base, result), arrays, params, needs, None, base._counter))
     refresh(tensor)

@@ -40,13 +40,14 @@ class TensorBase:
 
 
 class View:
-    """The base of a view, and the version of the storage at which the view's node was made."""
+    """The base of a view, the storage's version when the view's node was made, and whether grad mode was on then."""
 
-    __slots__ = ("base", "version")
+    __slots__ = ("base", "recorded", "version")
 
-    def __init__(self, base: Tensor, version: int) -> None:
+    def __init__(self, base: Tensor, version: int, recorded: bool) -> None:
         self.base = base
         self.version = version
+        self.recorded = recorded
 
 
 _Tensor: type[Tensor]
@@ -121,8 +122,8 @@ class Node:
 
     def whole(self, g: Parts) -> Parts:
         """The gradients of several results, with zeros for those that got none."""
-        assert self.saved is not None
-        return Parts(np.zeros(*o) if x is None else x for x, o in zip(g, self.saved["outputs"], strict=True))
+        outputs = self.check()["outputs"]
+        return Parts(np.zeros(*o) if x is None else x for x, o in zip(g, outputs, strict=True))
 
     def tensors(self) -> dict[str, Any]:
         """The saved values as Tensors with their history, for rules that are to be recorded."""
@@ -156,7 +157,10 @@ class AccumulateGrad:
 
 
 class Parts(list[Any]):
-    """The gradients of the results of an operation that has several; None for those that got none so far."""
+    """The gradients of the results of an operation that has several; None for those that got none so far.
+
+    The sweep treats it as any gradient: it adds up by `+`, and has no shape that broadcasting could have changed.
+    """
 
     shape = None
 

@@ -153,7 +153,7 @@ def scatter(g: Array, *, index: Any, shape: Shape) -> Array:
 @dispatched
 def put(x: Array, y: Array, *, index: Any) -> Array:
     """A copy of x with x[index] = y."""
-    out = x.copy()
+    out = np.array(x)
     out[index] = y
     return out
 

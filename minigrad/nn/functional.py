@@ -6,9 +6,10 @@ import warnings
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
+from minigrad.autograd.node import TensorBase
 from minigrad.ops import abs, log_softmax, mean, mul, sigmoid, softmax, sub, sum, tanh
 from minigrad.ops import relu as _relu
-from minigrad.ops.arguments import pair
+from minigrad.ops.arguments import not_a_tensor, pair
 from minigrad.ops.linalg import linear
 from minigrad.tensor import Tensor
 
@@ -63,6 +64,8 @@ def mse_loss(
         reduction = reduction_of(size_average, reduce, reduction)
     if reduction not in REDUCTIONS:
         raise bad_reduction(reduction)
+    if not isinstance(target, TensorBase):
+        raise not_a_tensor(target, "mse_loss", "target")
     if input._array.shape != target._array.shape:
         warn_of_sizes(input, target)
     x, y = pair(input, target)
@@ -89,6 +92,8 @@ def l1_loss(
         reduction = reduction_of(size_average, reduce, reduction)
     if reduction not in REDUCTIONS:
         raise bad_reduction(reduction)
+    if not isinstance(target, TensorBase):
+        raise not_a_tensor(target, "l1_loss", "target")
     if input._array.shape != target._array.shape:
         warn_of_sizes(input, target)
     loss = abs(sub(input, target))

@@ -13,7 +13,7 @@ from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
 
 
-class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+class IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What load_state_dict(strict=False) left out."""
 
     __slots__ = ()
@@ -39,20 +39,27 @@ class Module:
         self.training = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, (Parameter, Module)):
-            if "_buffer_names" not in self.__dict__:
-                kind = "parameters" if isinstance(value, Parameter) else "module"
-                raise AttributeError(
-                    f"cannot assign {kind} before Module.__init__() call: call super().__init__() first"
-                )
-        elif value is not None and (
-            isinstance(self.__dict__.get(name), Parameter) or name in self.__dict__.get("_empty", ())
-        ):
-            kind = value.type() if isinstance(value, TensorBase) else type(value).__name__  # type: ignore[attr-defined]
-            raise TypeError(f"cannot assign '{kind}' as parameter '{name}' (torch.nn.Parameter or None expected)")
-        elif value is None and isinstance(self.__dict__.get(name), Parameter):
+        if isinstance(value, (Parameter, Module)) and "_buffer_names" not in self.__dict__:
+            kind = "parameters" if isinstance(value, Parameter) else "module"
+            raise AttributeError(f"cannot assign {kind} before Module.__init__() call: call super().__init__() first")
+        old = self.__dict__.get(name)
+        if isinstance(value, Parameter):
+            self._buffer_names.pop(name, None)
+        elif isinstance(old, Parameter) or name in self.__dict__.get("_empty", ()):
+            if value is not None:
+                raise wrong_kind(value, name, "parameter", "torch.nn.Parameter")
             self._empty.add(name)
+        elif isinstance(old, Module):
+            if value is not None and not isinstance(value, Module):
+                raise wrong_kind(value, name, "child module", "torch.nn.Module")
+        elif name in self.__dict__.get("_buffer_names", ()) and not isinstance(value, (TensorBase, type(None))):
+            raise wrong_kind(value, name, "buffer", "torch.Tensor")
         object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        self._buffer_names.pop(name, None)
+        self._empty.discard(name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What calling the module computes; to be defined by subclasses."""
@@ -101,11 +108,13 @@ class Module:
             raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
         if "." in name or not name:
             raise KeyError(f'{kind} name can\'t contain "." or be empty, got: {name!r}')
-        if (
-            hasattr(self, name)
-            and name not in self._empty
-            and not isinstance(self.__dict__.get(name), (Parameter, Module))
-        ):
+        old = self.__dict__.get(name)
+        same = {
+            "parameter": isinstance(old, Parameter) or name in self._empty,
+            "buffer": name in self._buffer_names,
+            "module": isinstance(old, Module),
+        }
+        if hasattr(self, name) and not same[kind]:
             raise KeyError(f"attribute '{name}' already exists")
 
     # walking
@@ -126,6 +135,8 @@ class Module:
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
         """This module and all below it, each once, with their dotted names."""
+        if "_buffer_names" not in self.__dict__:
+            raise AttributeError(f"'{type(self).__name__}' object has no parameters yet: call super().__init__() first")
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -329,6 +340,11 @@ class Module:
         if not children and len(lines) <= 1:
             return f"{type(self).__name__}({extra})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+def wrong_kind(value: Any, name: str, kind: str, expected: str) -> TypeError:
+    given = value.type() if isinstance(value, Tensor) else type(value).__name__
+    return TypeError(f"cannot assign '{given}' as {kind} '{name}' ({expected} or None expected)")
 
 
 def quoted(name: str) -> str:

@@ -133,6 +133,12 @@ def refuse(kernel: str, x: Tensor, y: Tensor, out: Tensor | None) -> NoReturn:
     raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(y)}': convert with .to()")
 
 
+def not_a_tensor(x: Any, function: str, argument: str) -> Exception:
+    """PyTorch's error where a function written in Python gets something else for a tensor."""
+    kind = TypeError if isinstance(x, np.ndarray) else AttributeError
+    return kind(f"{function}(): '{argument}' must be a Tensor, not {type(x).__name__}: convert it with torch.tensor()")
+
+
 def as_dtype(x: Tensor, to: dtype | None) -> Tensor:
     """x in the given dtype; x itself where it has it, or none is given."""
     return x if to is None else convert(x, to.numpy)

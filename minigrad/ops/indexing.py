@@ -49,7 +49,7 @@ def numpy_index(i: Any) -> Any:
             raise IndexError(
                 f"tensors used as indices must be long, int, byte or bool tensors, got {i.dtype}: convert with .long()"
             )
-        return i if i.ndim else i.item()
+        return i.copy() if i.ndim else i.item()  # a copy: the backward pass needs the index as it was
     if isinstance(i, (str, bytes)):
         raise TypeError(
             f"new(): invalid data type '{type(i).__name__}': a tensor is indexed by ints, slices, masks, index tensors"
@@ -201,7 +201,7 @@ def take_along(input: Tensor, indices: Tensor, dim: int) -> Tensor:
     """The elements of `input` at `indices` along `dim`; the indices of the other dims are those of `indices`."""
     if not input._array.ndim:
         return apply(kernels.clone, input)
-    return apply(kernels.take, input, index=grid(indices._array, axis_of(dim, input._array.ndim)))
+    return apply(kernels.take, input, index=grid(indices._array.copy(), axis_of(dim, input._array.ndim)))
 
 
 def grid(indices: Any, axis: int) -> tuple[Any, ...]:
@@ -233,7 +233,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None)
     wrong = index._array[(index._array < 0) | (index._array >= shape[axis])]
     if wrong.size:
         raise RuntimeError(f"index {wrong[0]} is out of bounds for dimension {axis} with size {shape[axis]}")
-    picked = take_along(input, index, axis) if given else apply(kernels.take, input, index=(index._array,))
+    picked = take_along(input, index, axis) if given else apply(kernels.take, input, index=(index._array.copy(),))
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 
@@ -246,7 +246,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
         raise IndexError(f"index_select(): Index is supposed to be a vector, got shape {list(index._array.shape)}")
     if index._array.dtype not in (np.int64, np.int32):
         raise RuntimeError(f"index_select(): Expected dtype int32 or int64 for index, got {index.dtype}")
-    places = index._array.reshape(-1)
+    places = index._array.reshape(-1).copy()
     length = input._array.shape[axis] if input._array.ndim else 1
     wrong = places[(places < 0) | (places >= length)]
     if wrong.size:
@@ -272,7 +272,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
             f"The size of tensor a {list(input._array.shape)} must match the size of tensor b {list(mask._array.shape)}"
         ) from None
     whole = apply(kernels.broadcast, input, shape=shape)
-    picked = apply(kernels.take, whole, index=np.broadcast_to(mask._array, shape))
+    picked = apply(kernels.take, whole, index=np.broadcast_to(mask._array.copy(), shape))
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 

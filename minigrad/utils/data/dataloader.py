@@ -122,8 +122,9 @@ class DataLoader:
         return map(self._batch, self.batch_sampler)
 
     def _batch(self, indices: list[int]) -> Any:
-        if type(self.dataset) is TensorDataset and self.collate_fn is default_collate:
-            return list(self.dataset[indices])  # the same as stacking samples, in one step
+        fast = type(self.dataset) is TensorDataset and self.collate_fn is default_collate
+        if fast and all(type(i) is int for i in indices):
+            return list(self.dataset[list(indices)])  # the same as stacking samples, in one step
         return self.collate_fn([self.dataset[i] for i in indices])
 
     def _iterate(self) -> Iterator[Any]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from minigrad.ops.arguments import not_a_tensor
 from minigrad.random import Generator, default_generator
 from minigrad.tensor import Tensor
 
@@ -35,6 +36,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """Tensors with the samples along their first dim: sample i is (tensor[i], ...)."""
 
     def __init__(self, *tensors: Tensor) -> None:
+        for x in tensors:
+            if not isinstance(x, Tensor):
+                raise not_a_tensor(x, "TensorDataset", "tensors")
         if any(len(x) != len(tensors[0]) for x in tensors):
             raise AssertionError(
                 f"Size mismatch between tensors: they have {', '.join(str(len(x)) for x in tensors)} rows"
