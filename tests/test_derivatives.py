@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from op_samples import SAMPLES, Sample
-from test_autograd import PROGRAMS, both
+from programs import PROGRAMS, both
 from test_ops import Case, cases, check, gradients, leaves_of
 
 import minigrad
