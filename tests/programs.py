@@ -1,4 +1,4 @@
-"""Small programs of autograd that run alike under minigrad and torch: accumulation, freeing, versions, views, writes."""
+"""Small programs of autograd that run alike under minigrad and torch: accumulation, versions, views, writes."""
 
 from __future__ import annotations
 
