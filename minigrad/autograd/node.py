@@ -209,8 +209,8 @@ def attach(array: Array, edge: Edge | None, counter: list[Any]) -> Tensor:
 def caller() -> Where:
     """The place in the user's program that is being run: the innermost frame outside the package."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename in INTERNAL:
-        frame = frame.f_back  # type: ignore[assignment]  # the outermost frame is not ours
+    while frame.f_code.co_filename in INTERNAL and (back := frame.f_back) is not None:
+        frame = back
     return frame.f_code, frame.f_lasti
 
 
@@ -257,8 +257,8 @@ def record(
     node.retained = None
     node.sequence = _sequence()
     frame = sys._getframe(2)  # as caller(), written out: this is on the path of every operation
-    while frame.f_code.co_filename in INTERNAL:
-        frame = frame.f_back  # type: ignore[assignment]  # the outermost frame is not ours
+    while frame.f_code.co_filename in INTERNAL and (back := frame.f_back) is not None:
+        frame = back
     node.where = frame.f_code, frame.f_lasti
     return node
 
