@@ -317,7 +317,7 @@ def svd_rule(g: Array, out: Array) -> Array:
 
 def mse_rule(g: Array, x: Array, y: Array, reduction: str) -> Array:
     d = x - y
-    return g * (2 if reduction == "sum" else 2 / (math.prod(d.shape) or 1)) * d
+    return d * (g * (2 if reduction == "sum" else 2 / (math.prod(d.shape) or 1)))
 
 
 # The table.

@@ -195,9 +195,8 @@ def seed(output: Tensor, gradient: Tensor | None, i: int, create_graph: bool) ->
                 "grad can be implicitly created only for scalar outputs: this one has shape "
                 f"{list(array.shape)}; reduce it (.sum(), .mean()), or pass a gradient of its shape"
             )
-        if create_graph:
-            return wrap(np.ones(array.shape, array.dtype))
-        return np.ones(array.shape, array.dtype) if array.ndim else array.dtype.type(1)
+        one = np.ones(array.shape, array.dtype)
+        return wrap(one) if create_graph else one
     if not isinstance(gradient, TensorBase):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
     if gradient._array.shape != array.shape:
@@ -279,7 +278,11 @@ def seeds_of(outputs: Any, gradients: Any, create_graph: bool) -> tuple[list[tup
     taken: set[int] = set()
     for i, x in enumerate(outputs):
         g = gradients[i]
-        seeds.append((edge_of(x, i), seed(x, g, i, create_graph)))
+        edge = x._node if x._view is None and x._node is not None else edge_of(x, i)
+        if g is None and not x._array.ndim and not create_graph:
+            seeds.append((edge, x._array.dtype.type(1)))  # a scalar loss, as mostly
+        else:
+            seeds.append((edge, seed(x, g, i, create_graph)))
         if g is not None:
             taken.add(id(g._array))
     return seeds, taken

@@ -83,7 +83,7 @@ def sum_to(g: Array, shape: Shape) -> Array:
     """The adjoint of broadcasting: sum `g` over the axes that broadcasting from `shape` added or stretched."""
     lead = g.ndim - len(shape)
     if g.shape[lead:] == shape:
-        return np.add.reduce(g, axis=tuple(range(lead)), keepdims=False)
+        return np.add.reduce(g, axis=(0,) if lead == 1 else tuple(range(lead)), keepdims=False)
     axis = tuple(i for i in range(g.ndim) if i < lead or (shape[i - lead] == 1 and g.shape[i] != 1))
     return reshape(np.add.reduce(g, axis=axis, keepdims=False), shape=shape)
 
