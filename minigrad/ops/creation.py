@@ -404,7 +404,7 @@ def arange(
 def linspace(
     start: Any,
     end: Any,
-    steps: int,
+    steps: int | None = None,
     *,
     out: Tensor | None = None,
     dtype: dtype | None = None,
@@ -413,8 +413,14 @@ def linspace(
 ) -> Tensor:
     """`steps` numbers from start to end, both included, evenly spaced.
 
-    As ATen's RangeFactories.cpp: the first half is counted up from start, the second down from end.
+    TypeError without `steps`, which older tutorials leave out. As ATen's RangeFactories.cpp: the first half is counted
+    up from start, the second down from end.
     """
+    if steps is None:
+        raise TypeError(
+            "linspace() missing 1 required positional argument: 'steps'. Older versions took 100: write "
+            f"torch.linspace({start}, {end}, 100)"
+        )
     for x in (start, end):
         if isinstance(x, TensorBase) and x._array.ndim:
             raise RuntimeError(
