@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
-from minigrad.nn.module import zero_gradients
+from minigrad.nn.modules.module import zero_gradients
 from minigrad.tensor import Tensor
 
 
