@@ -109,6 +109,7 @@ Rule = Callable[..., Array]
 class Plan(NamedTuple):
     """What to keep for the backward pass, given which inputs require gradients."""
 
+    primitive: Primitive
     edges: tuple[tuple[int, Rule, tuple[str, ...]], ...]  # input number, its rule, the names that the rule needs
     saves: tuple[tuple[str, int], ...]  # inputs to keep: name, number
     metadata: tuple[tuple[str, int, str], ...]  # name, number and attribute, for x_shape and x_dtype
@@ -124,7 +125,7 @@ class Primitive:
         self, function: Callable[..., Any], name: str, view: bool, number: int, rules: dict[str, Rule | None]
     ) -> None:
         self.function = getattr(function, "__wrapped__", function)
-        self.name = f"{name}Backward{number}"
+        self.name = name if "::" in name else f"{name}Backward{number}"
         self.view = view
         self.each = rules.pop("each", None)  # the one rule of a function of any number of arrays
         self.rules = rules
@@ -141,7 +142,7 @@ class Primitive:
         if self.each:
             wanted = [i for i in range(needs.bit_length()) if needs >> i & 1]
             names = parameter_names(self.each)
-            return Plan(tuple((i, functools.partial(self.each, i), names[1:]) for i in wanted), (), (), False)
+            return Plan(self, tuple((i, functools.partial(self.each, i), names[1:]) for i in wanted), (), (), False)
         arguments = {name: i for i, name in enumerate(self.rules)}
         edges = tuple(
             (i, rule, parameter_names(rule))
@@ -150,6 +151,7 @@ class Primitive:
         )
         needed = dict.fromkeys(name for _, _, names in edges for name in names)
         return Plan(
+            self,
             edges,
             tuple((name, arguments[name]) for name in needed if name in arguments),
             tuple(
@@ -332,14 +334,15 @@ primitive(np.divide, "Div", x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y 
 primitive(np.negative, "Neg", x=lambda g: -g)
 primitive(power, "Pow", x=lambda g, x, exponent: g * (exponent * power(x, exponent=exponent - 1))
           if exponent != 0 else np.zeros_like(g))
-primitive(np.power, "Pow", x=lambda g, x, y: np.where(y == 0, 0, g * (y * x ** (y - 1))),
+primitive(np.power, "Pow", number=1, x=lambda g, x, y: np.where(y == 0, 0, g * (y * x ** (y - 1))),
           y=lambda g, x, y, out: g * np.where(np.logical_and(x == 0, y >= 0), 0, out * np.log(x)))
-primitive(floor_divide, "Div", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
-primitive(trunc_divide, "Div", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
-primitive(np.floor_divide, "NotImplemented", x=no_derivative("floor_divide"), y=no_derivative("floor_divide"))
-primitive(remainder, "Remainder", x=lambda g: g, y=lambda g, x, y: -g * floor_divide(x, y))
-primitive(remainder_of_number, "NotImplemented", x=None, y=no_derivative("remainder"))
-primitive(np.fmod, "Fmod", x=lambda g: g, y=lambda g, x, y: -g * trunc_divide(x, y))
+primitive(floor_divide, "Div", number=2, x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
+primitive(trunc_divide, "Div", number=2, x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
+primitive(np.floor_divide, "torch::autograd::NotImplemented", x=no_derivative("floor_divide"),
+          y=no_derivative("floor_divide"))
+primitive(remainder, "Remainder", number=1, x=lambda g: g, y=lambda g, x, y: -g * floor_divide(x, y))
+primitive(remainder_of_number, "torch::autograd::NotImplemented", x=None, y=no_derivative("remainder"))
+primitive(np.fmod, "Fmod", number=1, x=lambda g: g, y=lambda g, x, y: -g * trunc_divide(x, y))
 
 # pointwise
 primitive(np.absolute, "Abs", x=lambda g, x: g * sign(x))
@@ -374,10 +377,10 @@ primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
 primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
 primitive(keep, "Where", x=lambda g, mask: keep(g, mask), mask=None)
 primitive(threshold, "ThresholdBackward", x=lambda g, y: threshold(g, y), y=lambda g: np.zeros_like(g))
-primitive(clamp, "Clamp", x=lambda g, x, low, high: keep(g, inside(x, low, high)))
-primitive(clamp_min, "ClampMin", x=lambda g, x, low: np.where(x >= low, g, 0),
+primitive(clamp, "Clamp", number=1, x=lambda g, x, low, high: keep(g, inside(x, low, high)))
+primitive(clamp_min, "ClampMin", number=1, x=lambda g, x, low: np.where(x >= low, g, 0),
           low=lambda g, x, low: np.where(x < low, g, 0))
-primitive(clamp_max, "ClampMax", x=lambda g, x, high: np.where(x <= high, g, 0),
+primitive(clamp_max, "ClampMax", number=1, x=lambda g, x, high: np.where(x <= high, g, 0),
           high=lambda g, x, high: np.where(x > high, g, 0))
 primitive(clamp_tensor, "Clamp",
           x=lambda g, x, low, high: np.where(np.logical_and(x >= low, x <= high), g, 0),
@@ -394,7 +397,7 @@ primitive(cast, "ToCopy", x=lambda g, x_dtype: cast(g, dtype=x_dtype))
 primitive(discrete, "ToCopy", x=None)
 primitive(clone, "Clone", x=lambda g: g)
 primitive(contiguous, "Clone", x=lambda g: g)
-primitive(fill, "Copy", x=lambda g: np.zeros_like(g), y=lambda g: g)
+primitive(fill, "torch::autograd::CopyBackwards", x=lambda g: np.zeros_like(g), y=lambda g: g)
 
 _constant: Any
 for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.invert, np.isfinite,
@@ -408,8 +411,8 @@ primitive(mean, "Mean", x=lambda g, x_shape, axis, keepdims: spread(
 primitive(np.multiply.reduce, "Prod", x=product_rule)
 primitive(np.maximum.reduce, "Amax", x=amax_rule)
 primitive(np.minimum.reduce, "Amin", x=amax_rule)
-primitive(largest, "Max", x=max_rule)
-primitive(smallest, "Min", x=max_rule)
+primitive(largest, "Max", number=1, x=max_rule)
+primitive(smallest, "Min", number=1, x=max_rule)
 primitive(var, "Var", x=var_rule)
 primitive(std, "Std", x=lambda g, x, out, axis, correction, keepdims: var_rule(
     np.where(out == 0, 0, g / (2 * out)), x, axis, correction, keepdims))
@@ -453,7 +456,7 @@ primitive(put, "IndexPut", x=lambda g, index: put(g, 0, index=index),
           y=lambda g, index: getitem(g, index=index))
 primitive(strided, "AsStrided", x=lambda g, geometry: scatter_strided(g, geometry=geometry))
 primitive(scatter_strided, "AsStridedBackward", x=lambda g, geometry: strided(g, geometry=geometry))
-primitive(put_strided, "CopySlices", x=lambda g, geometry: put_strided(g, 0, geometry=geometry),
+primitive(put_strided, "torch::autograd::CopySlices", x=lambda g, geometry: put_strided(g, 0, geometry=geometry),
           y=lambda g, geometry: strided(g, geometry=geometry))
 
 # matrices

@@ -13,7 +13,7 @@ from minigrad import kernels, ops
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply, backward
 from minigrad.autograd.inplace import as_it_was, bump, check_writable, commit, refresh
-from minigrad.autograd.node import Array, Node, TensorBase, tensor_class, wrap
+from minigrad.autograd.node import Array, Node, TensorBase, named, tensor_class, wrap
 from minigrad.conversion import Conversions
 from minigrad.metadata import (
     CPU,
@@ -316,7 +316,7 @@ class Tensor(Conversions, Methods):
         return tensor_text(
             self._array,
             requires_grad=self._requires_grad,
-            grad_fn=None if node is None else node.name(),
+            grad_fn=None if node is None else node.name().rpartition("::")[2],
             default_float=get_default_dtype().numpy,
         )
 
@@ -395,7 +395,12 @@ class Tensor(Conversions, Methods):
             )
         if state.grad and (self._requires_grad or (tensor and value.requires_grad)):
             value = value.to(self.dtype) if tensor else float(value)
-            commit(self, apply(kernels.fill, as_it_was(self), value), name)
+            result = apply(kernels.fill, as_it_was(self), value)
+            if name == "fill_":
+                named(result, "FillBackward3" if tensor else "FillBackward2")
+            elif name == "zero_":
+                named(result, "ZeroBackward0")
+            commit(self, result, name)
             return self
         try:
             state.quiet(np.copyto, self._array, value._array if tensor else value, casting="unsafe")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from minigrad.derivatives import Plan, Primitive, Rule
+from minigrad.derivatives import Plan, Primitive, Rule, table
+from minigrad.kernels import linear, linear_no_bias
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -73,9 +74,9 @@ def wrap(array: Any, counter: list[Any] | None = None) -> Tensor:
 class Node:
     """A recorded operation; PyTorch's `grad_fn`."""
 
-    __slots__ = ("__weakref__", "checks", "edges", "plan", "primitive", "retained", "saved", "sequence", "where")
+    __slots__ = ("__weakref__", "checks", "edges", "label", "plan", "retained", "saved", "sequence", "where")
 
-    primitive: Primitive
+    label: str  # PyTorch's name of the operation; "" inside an operation that is one node in PyTorch
     plan: Plan
     edges: list[
         tuple[Edge, Rule, tuple[str, ...], tuple[int, ...] | None]
@@ -87,15 +88,26 @@ class Node:
     where: Where
 
     def name(self) -> str:
-        return self.primitive.name
+        return self.label
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{self.name().rpartition('::')[2]} object at {id(self):#x}>"
 
     @property
-    def next_functions(self) -> tuple[tuple[Node | AccumulateGrad, int], ...]:
-        """The nodes that gradients go to next, as in PyTorch."""
-        return tuple((edge if isinstance(edge, Node) else AccumulateGrad(edge), 0) for edge, *_ in self.edges)
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes that gradients go to next, as PyTorch shows them, each with the number of its result.
+
+        For each argument of the operation that could have a gradient there is one: an AccumulateGrad where it is a
+        leaf, None where it requires no gradient.
+        """
+        row = self.plan.primitive
+        edges = {i: edge for (i, *_), (edge, *_) in zip(self.plan.edges, self.edges, strict=True)}
+        numbers = range(max(edges) + 1) if row.each else [i for i, rule in enumerate(row.rules.values()) if rule]
+        shown = [entry for i in numbers for entry in shown_at(edges.get(i))]
+        if row is table[linear] or row is table[linear_no_bias]:
+            x, weight, *bias = shown
+            shown = [*bias, x, weight if weight[0] is None else (Transposed(weight), 0)]
+        return tuple(shown)
 
     def retain(self, result: Tensor) -> None:
         """Let the sweep keep the gradient of the result."""
@@ -146,14 +158,69 @@ class Node:
 
 
 class AccumulateGrad:
-    """The end of an edge at a leaf, as PyTorch presents it."""
+    """The end of an edge at a leaf, as PyTorch shows it."""
+
+    next_functions: tuple[()] = ()
 
     def __init__(self, variable: Tensor) -> None:
         self.variable = variable
-        self.next_functions: tuple[()] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return id(self.variable)
 
     def name(self) -> str:
         return "torch::autograd::AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self.variable):#x}>"
+
+
+class Transposed:
+    """The transpose of a linear layer's weight, for which PyTorch has a node of its own."""
+
+    def __init__(self, weight: tuple[Any, int]) -> None:
+        self.next_functions = (weight,)
+
+    def name(self) -> str:
+        return "TBackward0"
+
+    def __repr__(self) -> str:
+        return f"<TBackward0 object at {id(self):#x}>"
+
+
+def shown_at(edge: Edge | None) -> tuple[tuple[Any, int], ...]:
+    """What PyTorch shows where an edge goes: mostly a node; those before it, where it has no name of its own."""
+    if edge is None:
+        return ((None, 0),)
+    if isinstance(edge, Part):
+        return ((edge.operation, edge.number),)
+    if isinstance(edge, Node):
+        return ((edge, 0),) if edge.label else edge.next_functions
+    return ((AccumulateGrad(edge), 0),)
+
+
+def named(result: Tensor, name: str, *inputs: Any) -> Tensor:
+    """The result, its node under the name that PyTorch has for it, where that is not the row's.
+
+    Where `inputs` are given, it is PyTorch's one node for all that was recorded between them and the result.
+    """
+    node = result._node
+    if node is not None:
+        node.label = name
+        if isinstance(node, Part):
+            node.operation.label = name
+        if inputs:
+            before = {x._node or x for x in inputs if isinstance(x, TensorBase)}
+            inner = [node]
+            for node in inner:  # grows while it is walked
+                for edge, *_ in node.edges:
+                    if isinstance(edge, Node) and edge not in before:
+                        edge.label = ""
+                        inner.append(edge)
+    return result
 
 
 class Parts(list[Any]):
@@ -171,13 +238,14 @@ class Parts(list[Any]):
 class Part(Node):
     """One of the results of an operation that has several."""
 
-    __slots__ = ()
+    __slots__ = ("number", "operation")
     row = Primitive(
         tuple, "", False, 0, {"x": lambda g, i, outputs: Parts(g if j == i else None for j in range(len(outputs)))}
     )
 
     def __init__(self, whole: Node, i: int, outputs: list[tuple[tuple[int, ...], Any]]) -> None:
-        self.primitive, self.plan = self.row, self.row.plan(1)
+        self.operation, self.number = whole, i
+        self.label, self.plan = whole.label, self.row.plan(1)
         self.edges = [(whole, *self.plan.edges[0][1:], None)]  # None, as the shape of Parts
         self.saved = {"i": i, "outputs": outputs}
         self.checks = []
@@ -185,10 +253,9 @@ class Part(Node):
         self.sequence = _sequence()
         self.where = whole.where
 
-    def name(self) -> str:
-        whole = self.edges[0][0]
-        assert isinstance(whole, Node)
-        return whole.name()
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        return self.operation.next_functions
 
 
 def attach(array: Array, edge: Edge | None, counter: list[Any]) -> Tensor:
@@ -235,7 +302,7 @@ def record(
     if not plan.edges:
         return None
     node: Node = _new(Node)
-    node.primitive = primitive
+    node.label = primitive.name
     node.plan = plan
     node.edges = edges = []
     for i, rule, names in plan.edges:

@@ -278,11 +278,6 @@ def swap(x: Array) -> Array:
     return x.swapaxes(-1, -2)
 
 
-def rows(x: Array) -> Array:
-    """A batch of vectors as one matrix."""
-    return x if x.ndim == 2 else reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))
-
-
 @dispatched
 def clone(x: Array) -> Array:
     """A copy in the same layout; contiguous where x is expanded."""

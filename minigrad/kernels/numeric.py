@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from minigrad.kernels.layout import Array, Shape, count, dispatched, rows
+from minigrad.kernels.layout import Array, Shape, count, dispatched
 
 
 @dispatched
@@ -117,7 +117,7 @@ def smallest(x: Array) -> Array:
 
 @dispatched
 def linear(x: Array, weight: Array, bias: Array) -> Array:
-    """x @ weight.T + bias, for x of any number of leading dimensions."""
+    """x @ weight.T + bias."""
     out = x @ weight.T
     out += bias
     return out
@@ -125,14 +125,14 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 
 @dispatched
 def linear_no_bias(x: Array, weight: Array) -> Array:
-    """x @ weight.T, for x of any number of leading dimensions."""
+    """x @ weight.T."""
     return x @ weight.T
 
 
 @dispatched
 def weight_gradient(x: Array, y: Array) -> Array:
     """The adjoint of `linear` in its weight: x.T @ y, for the result's gradient x and the input y."""
-    return x.T @ y if x.ndim == 2 else rows(x).T @ rows(y)
+    return x.T @ y
 
 
 @dispatched

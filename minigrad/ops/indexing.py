@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase, wrap
+from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import axis_of, convert, require_tensor, type_name
 from minigrad.ops.creation import number_as
 from minigrad.ops.shaping import reshape, unsqueeze
@@ -176,7 +176,8 @@ def setitem(input: Tensor, index: Any, value: Any, *, out: Any = None) -> Tensor
     if out is not None:
         put_into(out._array, index, value._array if isinstance(value, TensorBase) else value)
         return out  # type: ignore[no-any-return]
-    return apply(kernels.put, input, value, index=index)
+    result = apply(kernels.put, input, value, index=index)
+    return result if kernel_for(index) is kernels.take else named(result, "torch::autograd::CopySlices")
 
 
 def takes_other_dtypes(index: Any, value: Any) -> bool:
@@ -217,7 +218,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None)
     axis = axis_of(dim, input._array.ndim)
     if index._array.dtype not in (np.int64, np.int32):
         raise RuntimeError(f"gather(): Expected dtype int32 or int64 for index, got {index.dtype}")
-    shape, given = input._array.shape, index._array.shape
+    source, shape, given = input, input._array.shape, index._array.shape
     if len(shape) + len(given) < 2 or (not shape and len(given) == 1):  # PyTorch takes a 0-d tensor for a 1-d one
         input, shape = reshape(input, (input._array.size,)), (input._array.size,)
     elif len(shape) != len(given) and index._array.size:
@@ -234,6 +235,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None)
     if wrong.size:
         raise RuntimeError(f"index {wrong[0]} is out of bounds for dimension {axis} with size {shape[axis]}")
     picked = take_along(input, index, axis) if given else apply(kernels.take, input, index=(index._array.copy(),))
+    picked = named(picked, "GatherBackward0", source)
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 
@@ -254,8 +256,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     if not input._array.ndim:
         if places.size != 1:
             raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {places.size} value(s)")
-        return apply(kernels.clone, input, out=out)
-    picked = apply(kernels.take, input, index=(WHOLE,) * axis + (places,))
+        return named(apply(kernels.clone, input, out=out), "IndexSelectBackward0")
+    picked = named(apply(kernels.take, input, index=(WHOLE,) * axis + (places,)), "IndexSelectBackward0")
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 
@@ -273,6 +275,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
         ) from None
     whole = apply(kernels.broadcast, input, shape=shape)
     picked = apply(kernels.take, whole, index=np.broadcast_to(mask._array.copy(), shape))
+    picked = named(picked, "MaskedSelectBackward0", input)
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 

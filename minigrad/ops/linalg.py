@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, cast
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase
+from minigrad.autograd.node import TensorBase, named
 from minigrad.ops.arguments import Number, convert, require_tensor, result_dtype, type_name
 from minigrad.ops.pointwise import mul
 from minigrad.ops.shaping import transpose
@@ -47,7 +48,8 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     shape, length = input._array.shape, vec._array.shape
     if len(shape) != 2 or len(length) != 1 or shape[1] != length[0]:
         raise RuntimeError(f"size mismatch, got a matrix of shape {list(shape)} and a vector of shape {list(length)}")
-    return apply(kernels.reshape, apply(kernels.matmul, input, column(vec)), shape=shape[:1], out=out)
+    product = apply(kernels.matmul, input, column(vec))
+    return named(apply(kernels.reshape, product, shape=shape[:1], out=out), "MvBackward0", input, vec)
 
 
 def column(vec: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     a, b = x._array.shape, mat2._array.shape
     if len(a) != 3 or len(b) != 3 or a[0] != b[0] or a[2] != b[1]:
         raise RuntimeError(f"bmm needs shapes (b, n, k) and (b, k, m), got {list(a)} and {list(b)}")
-    return apply(kernels.matmul, x, mat2, out=out)
+    return named(apply(kernels.matmul, x, mat2, out=out), "BmmBackward0")
 
 
 def batched(x: Tensor, y: Tensor, name: str) -> Tensor:
@@ -87,7 +89,8 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the same number of elements"
         )
-    return apply(kernels.reshape, apply(kernels.matmul, row(input), column(tensor)), shape=(), out=out)
+    product = apply(kernels.matmul, row(input), column(tensor))
+    return named(apply(kernels.reshape, product, shape=(), out=out), "DotBackward0", input, tensor)
 
 
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -97,7 +100,7 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     for name, x in (("self", input), ("vec2", vec2)):
         if x._array.ndim != 1:
             raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {x._array.ndim}-D")
-    return mul(column(input), vec2, out=out)
+    return mul(apply(kernels.reshape, input, shape=(input._array.size, 1)), vec2, out=out)
 
 
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -128,13 +131,16 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
             f"the leading dims of {list(input._array.shape)} and {list(other._array.shape)} don't broadcast"
         ) from None
     if a != 1 and b != 1:
-        return product
+        return named(product, "UnsafeViewBackward0")
     shape = product._array.shape
     shape = shape[:-2] + shape[-1:] if a == 1 else shape[:-1]
     if product is out:  # PyTorch resizes `out` to one row, and warns, before it takes the row
         out._array = out._array.reshape(shape)
         return out
-    return apply(kernels.reshape, product, shape=shape, out=out)
+    result = apply(kernels.reshape, product, shape=shape, out=out)
+    if a == 2:
+        return named(result, "MvBackward0", input, other)
+    return named(result, "SqueezeBackward4" if b == 2 else "UnsafeViewBackward0")
 
 
 def addmm(
@@ -176,8 +182,21 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"{w._array.shape[1]}x{w._array.shape[0]}): linear got an input of shape {list(x._array.shape)} for a "
             f"weight of shape {list(w._array.shape)}"
         )
+    if x._array.ndim != 2:  # PyTorch makes rows of them, too
+        return linear_of_rows(x, w, bias)
     if bias is None:
         return apply(kernels.linear_no_bias, x, w)
     if bias._array.dtype is not dtype:
         same_dtype(bias, w, "linear")
     return apply(kernels.linear, x, w, bias)
+
+
+def linear_of_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """linear() of a vector, or of a batch of more dims than one."""
+    shape = x._array.shape
+    rows = apply(kernels.reshape, x, shape=(math.prod(shape[:-1]), shape[-1]))
+    if bias is None and len(shape) == 1:
+        named(rows, "UnsqueezeBackward0")
+    name = "ViewBackward0" if bias is not None else "SqueezeBackward4" if len(shape) == 1 else "UnsafeViewBackward0"
+    out = linear(rows, weight, bias)
+    return named(apply(kernels.reshape, out, shape=(*shape[:-1], weight._array.shape[0])), name)

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase, wrap
+from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import (
     Number,
     convert,
@@ -52,7 +52,7 @@ def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
     require_tensor(input, "rsub")
     if alpha == 1 and isinstance(other, (int, float)) and input._array.dtype.kind == "f" and not is_bool(other):
         return apply(kernels.rsub, *pair(input, other))
-    return sub(other, input, alpha=alpha)
+    return named(sub(other, input, alpha=alpha), "RsubBackward0" if isinstance(other, TensorBase) else "RsubBackward1")
 
 
 def is_bool(x: Any) -> bool:
@@ -114,13 +114,15 @@ def remainder(input: Operand, other: Operand, *, out: Tensor | None = None) -> T
     """input - input.div(other, rounding_mode="floor") * other: Python's %, with the sign of `other`."""
     require_one(input, other, "remainder")
     function = kernels.remainder if isinstance(input, TensorBase) else kernels.remainder_of_number
-    return apply(function, *dividing("remainder_cpu", input, other, out), out=out)
+    rest = apply(function, *dividing("remainder_cpu", input, other, out), out=out)
+    return rest if isinstance(other, TensorBase) else named(rest, "RemainderBackward0")
 
 
 def fmod(input: Tensor, other: Operand, *, out: Tensor | None = None) -> Tensor:
     """input - input.div(other, rounding_mode="trunc") * other: C's fmod, with the sign of `input`."""
     require_tensor(input, "fmod")
-    return apply(np.fmod, *dividing("fmod_cpu", input, other, out), out=out)
+    rest = apply(np.fmod, *dividing("fmod_cpu", input, other, out), out=out)
+    return rest if isinstance(other, TensorBase) else named(rest, "FmodBackward0")
 
 
 def require_one(x: Any, y: Any, function: str) -> None:
@@ -133,7 +135,8 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
     """input ** exponent. RuntimeError for integers to a negative number."""
     if isinstance(exponent, TensorBase):
         x, y = promote(input, exponent)
-        return tensor_power(x, y, out)
+        power = tensor_power(x, y, out)
+        return power if isinstance(input, TensorBase) else named(power, "PowBackward2")
     if not isinstance(input, TensorBase):
         raise TypeError(f"pow(): argument 'input' or 'exponent' must be a Tensor, got {input} and {exponent}")
     dtype = input._array.dtype
@@ -245,9 +248,8 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     if decimals == 0:
         return apply(np.rint, input, out=out)
     scale = 10.0 ** builtin_abs(decimals)
-    if decimals > 0:
-        return div(apply(np.rint, mul(input, scale)), scale, out=out)
-    return mul(apply(np.rint, div(input, scale)), scale, out=out)
+    to, back = (mul, div) if decimals > 0 else (div, mul)
+    return named(back(apply(np.rint, to(input, scale)), scale, out=out), "RoundBackward1", input)
 
 
 builtin_abs = int.__abs__
@@ -292,9 +294,9 @@ def clamp(
     if all(isinstance(b, TensorBase) for b in bounds):
         low, high = (None if b is None else convert(b, dtype) for b in (min, max))
         if low is None:
-            return apply(kernels.clamp_max, x, high, out=out)
+            return named(apply(kernels.clamp_max, x, high, out=out), "ClampBackward0")
         if high is None:
-            return apply(kernels.clamp_min, x, low, out=out)
+            return named(apply(kernels.clamp_min, x, low, out=out), "ClampBackward0")
         return apply(kernels.clamp_tensor, x, low, high, out=out)
     if dtype.kind == "b":
         raise NotImplementedError(
@@ -320,14 +322,14 @@ def clamp_min(input: Tensor, min: Operand, *, out: Tensor | None = None) -> Tens
     """clamp(input, min=min)."""
     if min is None:
         raise TypeError("clamp_min(): argument 'min' must be a Tensor or a number, not None")
-    return clamp(input, min=min, out=out)
+    return named(clamp(input, min=min, out=out), f"ClampMinBackward{int(isinstance(min, TensorBase))}")
 
 
 def clamp_max(input: Tensor, max: Operand, *, out: Tensor | None = None) -> Tensor:
     """clamp(input, max=max)."""
     if max is None:
         raise TypeError("clamp_max(): argument 'max' must be a Tensor or a number, not None")
-    return clamp(input, max=max, out=out)
+    return named(clamp(input, max=max, out=out), f"ClampMaxBackward{int(isinstance(max, TensorBase))}")
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
@@ -364,14 +366,14 @@ def masked_fill(input: Tensor, mask: Tensor, value: Operand, *, out: Tensor | No
     dtype = input._array.dtype
     if not isinstance(value, TensorBase):
         result_dtype(input, value)  # TypeError unless it is a number
-        return apply(np.where, mask, wrap(number_as(value, dtype)), input, out=out)
+        return named(apply(np.where, mask, wrap(number_as(value, dtype)), input, out=out), "MaskedFillBackward0")
     if value._array.ndim:
         raise RuntimeError(
             "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
             f"{value._array.ndim} dimension(s)."
         )
     number_as(value._array.item(), dtype)  # RuntimeError unless it fits
-    return apply(np.where, mask, convert(value, dtype), input, out=out)
+    return named(apply(np.where, mask, convert(value, dtype), input, out=out), "MaskedFillBackward0")
 
 
 absolute, negative, clip = abs, neg, clamp

@@ -13,7 +13,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase, wrap
+from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.metadata import dtype as Dtype
 from minigrad.metadata import int64
 from minigrad.ops.arguments import Dims, Number, as_dtype, axes_of, axis_of, floating, pair, require_tensor, type_name
@@ -84,8 +84,10 @@ def sum(
     require_tensor(input, "sum")
     axis = axes_of(dim, input._array.ndim)
     if dtype is None and input._array.dtype.kind == "f":
-        return apply(np.add.reduce, input, axis=axis, keepdims=keepdim, out=out)
-    return totalled(np.add.reduce, input, dtype, axis=axis, keepdims=keepdim, out=out)
+        total = apply(np.add.reduce, input, axis=axis, keepdims=keepdim, out=out)
+    else:
+        total = totalled(np.add.reduce, input, dtype, axis=axis, keepdims=keepdim, out=out)
+    return total if dim is None and not keepdim else named(total, "SumBackward1")
 
 
 def totalled(function: Any, input: Tensor, dtype: Dtype | None, **params: Any) -> Tensor:
@@ -111,7 +113,8 @@ def mean(
         require_floating(
             x, "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype"
         )
-    return apply(kernels.mean, x, axis=axes_of(dim, x._array.ndim), keepdims=keepdim, out=out)
+    average = apply(kernels.mean, x, axis=axes_of(dim, x._array.ndim), keepdims=keepdim, out=out)
+    return average if dim is None and not keepdim else named(average, "MeanBackward1")
 
 
 def require_floating(x: Tensor, message: str) -> None:
@@ -132,7 +135,8 @@ def prod(
     require_tensor(input, "prod")
     ndim = input._array.ndim
     axis = axes_of(None if dim is None else axis_of(dim, ndim), ndim)
-    return totalled(np.multiply.reduce, input, dtype, axis=axis, keepdims=keepdim, out=out)
+    product = totalled(np.multiply.reduce, input, dtype, axis=axis, keepdims=keepdim, out=out)
+    return product if dim is None else named(product, "ProdBackward1")
 
 
 @reduction
@@ -162,7 +166,8 @@ def extremum(
             )
         return apply(of_all, input, out=out)
     indices = argextremum(input, dim, True, arg, name)
-    return pair_written(kind, *along(input, indices, dim, keepdim), out)
+    values, indices = along(input, indices, dim, keepdim)
+    return pair_written(kind, named(values, f"{name.title()}Backward0", input), indices, out)
 
 
 def along(input: Tensor, indices: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
@@ -358,7 +363,8 @@ def normalised(kernel: Any, input: Tensor, dim: int, dtype: Dtype | None, out: T
             return apply(kernels.clone, x, out=out)
         raise NotImplementedError(f"\"{name}\" not implemented for '{type_name(x)}'; convert with .float() first")
     if not x._array.ndim:
-        return apply(kernels.reshape, apply(kernel, x.reshape(1), axis=0), shape=(), out=out)
+        result = apply(kernels.reshape, apply(kernel, x.reshape(1), axis=0), shape=(), out=out)
+        return named(result, "SoftmaxBackward0" if kernel is kernels.softmax else "LogSoftmaxBackward0", x)
     return apply(kernel, x, axis=axis, out=out)
 
 
@@ -368,7 +374,8 @@ def cumsum(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor |
     require_tensor(input, "cumsum")
     axis = axis_of(dim, input._array.ndim)
     if not input._array.ndim:  # NumPy accumulates along dims alone
-        return apply(kernels.reshape, cumsum(input.reshape(1), 0, dtype=dtype), shape=(), out=out)
+        sums = apply(kernels.reshape, cumsum(input.reshape(1), 0, dtype=dtype), shape=(), out=out)
+        return named(sums, "CumsumBackward0", input)
     return totalled(np.add.accumulate, input, dtype, axis=axis, out=out)
 
 
@@ -412,12 +419,13 @@ def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
 
 @reduction
 def sort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool | None = None, *, out: Any = None
 ) -> ValuesAndIndices:
     """Sorted along `dim`, NaN as the largest: (values, indices). Always stable."""
     require_tensor(input, "sort")
     indices = order(input, dim, descending)
-    return pair_written(_sort, take_along(input, indices, dim), indices, out)
+    values = named(take_along(input, indices, dim), "SortBackward0" if stable is None else "SortBackward1")
+    return pair_written(_sort, values, indices, out)
 
 
 @reduction
@@ -453,4 +461,4 @@ def topk(
     indices = order(input, dim, largest)
     if input._array.ndim:
         indices = wrap(indices._array[(slice(None),) * axis + (slice(0, k),)])
-    return pair_written(_topk, take_along(input, indices, dim), indices, out)
+    return pair_written(_topk, named(take_along(input, indices, dim), "TopkBackward0"), indices, out)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase, wrap
+from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import Dims, axes_of, axis_of, convert, ints, promote, require_tensor, result_dtype
 
 if TYPE_CHECKING:
@@ -42,7 +42,15 @@ def completed(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
 def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     """The elements in another shape, where one size may be -1; a view where possible, else a copy."""
     require_tensor(input, "reshape")
-    return apply(kernels.reshape, input, shape=completed(ints(shape, "reshape", "shape"), input._array.size))
+    return reshaped(input, completed(ints(shape, "reshape", "shape"), input._array.size))
+
+
+def reshaped(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The elements in that shape; a view where possible, else a copy."""
+    out = apply(kernels.reshape, input, shape=shape)
+    if input._array.flags.c_contiguous:
+        return out
+    return named(out, "UnsafeViewBackward0" if out._view is None else "ReshapeAliasBackward0")
 
 
 def view(input: Tensor, size: Sequence[int]) -> Tensor:
@@ -63,7 +71,8 @@ def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
     require_tensor(input, "squeeze")
     shape = input._array.shape
     axes = () if dim == () or dim == [] else axes_of(dim, len(shape))  # an empty list means no dims here
-    return apply(kernels.squeeze, input, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
+    out = apply(kernels.squeeze, input, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
+    return out if dim is None else named(out, "SqueezeBackward1" if isinstance(dim, int) else "SqueezeBackward2")
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
@@ -94,7 +103,12 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     require_tensor(input, "transpose")
     ndim = input._array.ndim
     i, j = axis_of(dim0, ndim), axis_of(dim1, ndim)
-    return apply(kernels.swapaxes, input, axis1=i, axis2=j) if ndim else apply(kernels.t, input)
+    return apply(kernels.swapaxes, input, axis1=i, axis2=j) if ndim else alias(input, "TransposeBackward0")
+
+
+def alias(input: Tensor, name: str) -> Tensor:
+    """A view of all of `input`, from an operation of that name which leaves it as it is."""
+    return named(apply(kernels.permute, input, axes=tuple(range(input._array.ndim))), name)
 
 
 def t(input: Tensor) -> Tensor:
@@ -131,7 +145,7 @@ def movedim(input: Tensor, source: Dims, destination: Dims) -> Tensor:
         if len(set(axes)) != len(axes):
             raise RuntimeError(f"movedim: repeated dim in `{name}` ({axes})")
     if not ndim:
-        return apply(kernels.t, input)
+        return alias(input, "AliasBackward0")
     axes = [i for i in range(ndim) if i not in start]
     for i, j in sorted(zip(end, start, strict=True)):
         axes.insert(i, j)
@@ -147,7 +161,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     if i == j and shape:
         return input
-    return apply(kernels.reshape, input, shape=(*shape[:i], math.prod(shape[i : j + 1]), *shape[j + 1 :]))
+    return reshaped(input, (*shape[:i], math.prod(shape[i : j + 1]), *shape[j + 1 :]))
 
 
 def ravel(input: Tensor) -> Tensor:
@@ -298,7 +312,11 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
                 f"split_with_sizes expects split_sizes to sum exactly to {length} (input tensor's size at dimension "
                 f"{axis}), but got split_sizes={list(sizes)}"
             )
-    return cast("tuple[Tensor, ...]", apply(kernels.split, tensor, sizes=sizes, axis=axis))
+    parts = cast("tuple[Tensor, ...]", apply(kernels.split, tensor, sizes=sizes, axis=axis))
+    if not isinstance(split_size_or_sections, (int, TensorBase)):
+        for part in parts:
+            named(part, "SplitWithSizesBackward0")
+    return parts
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
