@@ -54,8 +54,10 @@ from minigrad.kernels import (
     largest,
     linear,
     linear_no_bias,
+    log_sigmoid,
     log_softmax,
     logsumexp,
+    losses,
     matmul,
     mean,
     mse_loss,
@@ -374,6 +376,7 @@ primitive(np.sinh, "Sinh", x=lambda g, x: g * np.cosh(x))
 primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
 primitive(np.tanh, "Tanh", x=lambda g, out: g * (1 - out * out))
 primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
+primitive(log_sigmoid, "LogSigmoid", x=lambda g, x: g * sigmoid(-x))
 primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
 primitive(keep, "Where", x=lambda g, mask: keep(g, mask), mask=None)
 primitive(threshold, "ThresholdBackward", x=lambda g, y: threshold(g, y), y=lambda g: np.zeros_like(g))
@@ -471,3 +474,15 @@ primitive(weight_gradient, "T", x=lambda g, y: linear_no_bias(y, g), y=lambda g,
 primitive(squared_error, "MseLoss", x=lambda g, x, y: g * (2 * (x - y)), y=lambda g, x, y: g * (2 * (y - x)))
 primitive(mse_loss, "MseLoss", x=mse_rule, y=lambda g, x, y, reduction: mse_rule(g, y, x, reduction))
 primitive(svd, "LinalgSvd", x=svd_rule)
+
+# losses (that of regression stands above)
+primitive(losses.nll_loss, "NllLoss", x=losses.nll_rule, target=None, weight=None)
+primitive(losses.nll_loss2d, "NllLoss2D", x=losses.nll_rule, target=None, weight=None)
+primitive(losses.nll_spread, "NllLossBackward", x=lambda g, target, weight, reduction, ignore_index: losses.nll_loss(
+    g, target, weight, reduction=reduction, ignore_index=ignore_index), target=None, weight=None)
+primitive(losses.binary_cross_entropy, "BinaryCrossEntropy", x=losses.binary_cross_entropy_rule,
+          y=losses.probability_rule, weight=None)
+primitive(losses.cross_entropy_slope, "BinaryCrossEntropyBackward", x=losses.cross_entropy_curvature,
+          y=lambda g, x: -g / np.maximum((1 - x) * x, losses.EPSILON))
+primitive(losses.binary_cross_entropy_with_logits, "BinaryCrossEntropyWithLogits", x=losses.with_logits_rule,
+          y=losses.logit_probability_rule, weight=None, pos_weight=None)

@@ -21,6 +21,12 @@ def sigmoid(x: Array) -> Array:
 
 
 @dispatched
+def log_sigmoid(x: Array) -> Array:
+    """log(sigmoid(x)), without overflow."""
+    return np.minimum(x, 0) - np.log1p(np.exp(-np.absolute(x)))
+
+
+@dispatched
 def keep(x: Array, mask: Array) -> Array:
     """np.where(mask, x, 0), without its branches, which a mask in no order makes slow: the bits of x, or none."""
     bits = -mask.astype(INTEGERS[x.dtype.char])
