@@ -29,6 +29,7 @@ import numpy as np
 from minigrad.kernels import (
     Array,
     Shape,
+    activations,
     addmm,
     broadcast,
     cast,
@@ -44,6 +45,8 @@ from minigrad.kernels import (
     count,
     diagonal,
     discrete,
+    embedding,
+    embedding_rule,
     fill,
     flip,
     floor_divide,
@@ -395,6 +398,14 @@ primitive(np.minimum, "Minimum", x=lambda g, x, y: np.where(x == y, g / 2, np.wh
           y=lambda g, x, y: np.where(x == y, g / 2, np.where(x < y, 0, g)))
 primitive(np.where, "Where", condition=None, x=lambda g, condition: np.where(condition, g, 0),
           y=lambda g, condition: np.where(condition, 0, g))
+primitive(activations.leaky_relu, "LeakyRelu", x=lambda g, x, slope: np.where(x > 0, g, g * slope))
+primitive(activations.elu, "Elu", x=activations.elu_rule)
+primitive(activations.softplus, "Softplus", x=activations.softplus_rule)
+primitive(activations.silu, "Silu", x=activations.silu_rule)
+primitive(activations.gelu, "Gelu", x=activations.gelu_rule)
+primitive(activations.normal_cdf, "Cdf", x=lambda g, x: g * activations.normal_density(x))
+primitive(activations.gelu_tanh, "Gelu", x=activations.gelu_tanh_rule)
+primitive(activations.hardtanh, "Hardtanh", x=activations.hardtanh_rule)
 primitive(compared, "Compare", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
 primitive(cast, "ToCopy", x=lambda g, x_dtype: cast(g, dtype=x_dtype))
 primitive(discrete, "ToCopy", x=None)
@@ -455,6 +466,7 @@ primitive(getitem, "Slice", view=True, x=lambda g, x_shape, index: scatter(g, in
 primitive(select, "Select", view=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
 primitive(take, "Index", x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
 primitive(scatter, "IndexBackward", x=lambda g, index: getitem(g, index=index))
+primitive(embedding, "Embedding", x=embedding_rule)
 primitive(put, "IndexPut", x=lambda g, index: put(g, 0, index=index),
           y=lambda g, index: getitem(g, index=index))
 primitive(strided, "AsStrided", x=lambda g, geometry: scatter_strided(g, geometry=geometry))
@@ -482,7 +494,9 @@ primitive(losses.nll_spread, "NllLossBackward", x=lambda g, target, weight, redu
     g, target, weight, reduction=reduction, ignore_index=ignore_index), target=None, weight=None)
 primitive(losses.binary_cross_entropy, "BinaryCrossEntropy", x=losses.binary_cross_entropy_rule,
           y=losses.probability_rule, weight=None)
-primitive(losses.cross_entropy_slope, "BinaryCrossEntropyBackward", x=losses.cross_entropy_curvature,
-          y=lambda g, x: -g / np.maximum((1 - x) * x, losses.EPSILON))
+primitive(losses.binary_cross_entropy_backward, "BinaryCrossEntropyBackward",
+          x=lambda g, y, z: g * (y - z) / losses.logistic_slope(y),
+          y=lambda g, x, y, z: g * x * (y * y - 2 * y * z + z) / np.square(losses.logistic_slope(y)),
+          z=lambda g, x, y: -g * x / np.maximum((1 - y) * y, 1e-12))
 primitive(losses.binary_cross_entropy_with_logits, "BinaryCrossEntropyWithLogits", x=losses.with_logits_rule,
           y=losses.logit_probability_rule, weight=None, pos_weight=None)

@@ -151,6 +151,18 @@ def scatter(g: Array, *, index: Any, shape: Shape) -> Array:
 
 
 @dispatched
+def embedding(x: Array, *, index: Array, padding: int | None) -> Array:
+    """The rows of x at `index`; the row `padding` is a constant."""
+    return x[index]
+
+
+def embedding_rule(g: Array, x_shape: Shape, index: Array, padding: int | None) -> Array:
+    if padding is not None:
+        g = np.where((index == padding)[..., None], 0, g)
+    return scatter(g, index=index, shape=x_shape)
+
+
+@dispatched
 def put(x: Array, y: Array, *, index: Any) -> Array:
     """A copy of x with x[index] = y."""
     out = np.array(x)

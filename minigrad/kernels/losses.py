@@ -14,7 +14,7 @@ import numpy as np
 from minigrad.kernels.layout import Array, Shape, dispatched
 from minigrad.kernels.numeric import log_sigmoid, sigmoid
 
-EPSILON = 1e-12
+EPSILON = float(np.float32(1e-12))  # a float in PyTorch, whatever the dtype
 
 
 def weighted(losses: Array, weight: Array | None, reduction: str) -> Array:
@@ -44,10 +44,10 @@ def class_index(target: Array) -> tuple[Array, ...]:
 
 
 def class_weights(target: Array, weight: Array | None, ignore_index: int, dtype: Any) -> tuple[Array, Array, Array]:
-    """Which targets count, the targets with class 0 for the others, and the weights of their classes."""
+    """Which targets count; the targets, with class 0 for the others; the weights of their classes, 0 for the others."""
     kept = target != ignore_index
     target = np.where(kept, target, 0)
-    return kept, target, np.ones(target.shape, dtype) if weight is None else weight[target]
+    return kept, target, kept.astype(dtype) if weight is None else np.where(kept, weight[target], 0)
 
 
 @dispatched
@@ -63,7 +63,7 @@ def nll_loss(x: Array, target: Array, weight: Array | None, *, reduction: str, i
     if reduction == "none":
         return losses
     total = np.add.reduce(losses, axis=None)
-    return total if reduction == "sum" else total / np.add.reduce(weights, axis=None, where=kept)
+    return total if reduction == "sum" else total / np.add.reduce(weights, axis=None)
 
 
 @dispatched
@@ -80,7 +80,7 @@ def nll_spread(
     x = np.zeros(shape, g.dtype)
     kept, target, weights = class_weights(target, weight, ignore_index, g.dtype)
     if reduction == "mean":
-        weights = weights / np.add.reduce(weights, axis=None, where=kept)
+        weights = weights / np.add.reduce(weights, axis=None)
     if x.size:
         x[class_index(target)] = np.where(kept, -g * weights, 0)
     return x
@@ -101,19 +101,18 @@ def binary_cross_entropy(x: Array, y: Array, weight: Array | None, *, reduction:
 
 
 @dispatched
-def cross_entropy_slope(x: Array, y: Array) -> Array:
-    """The derivative of binary_cross_entropy in x."""
-    return (x - y) / np.maximum((1 - x) * x, EPSILON)
+def binary_cross_entropy_backward(g: Array, x: Array, y: Array) -> Array:
+    """The gradient of binary_cross_entropy in x, from that of each element's loss."""
+    return g * (x - y) / np.maximum((1 - x) * x, EPSILON)
 
 
-def cross_entropy_curvature(g: Array, x: Array, y: Array) -> Array:
-    """The gradient through cross_entropy_slope in x."""
-    square = (x + EPSILON) * (1 - x + EPSILON)
-    return g * (x * x - 2 * x * y + y) / (square * square)
+def logistic_slope(x: Array) -> Array:
+    """x (1 - x), but above 0: what PyTorch's second gradients of binary_cross_entropy divide by."""
+    return (x + 1e-12) * (1 - x + 1e-12)
 
 
 def binary_cross_entropy_rule(g: Array, x: Array, y: Array, weight: Array | None, reduction: str) -> Array:
-    return shared(g, x, weight, reduction) * cross_entropy_slope(x, y)
+    return binary_cross_entropy_backward(shared(g, x, weight, reduction), x, y)
 
 
 def probability_rule(g: Array, x: Array, weight: Array | None, reduction: str) -> Array:

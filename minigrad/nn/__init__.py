@@ -2,4 +2,4 @@
 
 from minigrad.nn import functional, init, modules, parameter
 from minigrad.nn.modules import *
-from minigrad.nn.parameter import Parameter
+from minigrad.nn.parameter import Parameter, UninitializedParameter

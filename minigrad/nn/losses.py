@@ -13,7 +13,7 @@ from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, wrap
 from minigrad.ops import abs, log_softmax, masked_fill, mean, mul, sub, sum
-from minigrad.ops.arguments import convert, not_a_tensor, pair, promote, require_tensor, type_name
+from minigrad.ops.arguments import convert, not_a_tensor, pair, require_tensor, type_name
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -231,7 +231,7 @@ def cross_entropy_of_probabilities(
     x = log_softmax(input, dim)
     classes = x._array.shape[dim]
     if label_smoothing > 0:
-        target = target * (1 - label_smoothing) + label_smoothing / classes
+        target = target * (1 - label_smoothing) + label_smoothing / (classes or math.nan)
     products = x * target
     if weight is not None:
         if weight._array.shape != (classes,):
@@ -266,7 +266,8 @@ def smoothed_cross_entropy(
             smooth = smooth / int(ignored.size - ignored.sum())
         else:
             smooth = smooth / wrap(weight._array[target._array[~ignored]].sum())
-    return picked * (1 - smoothing) + smooth * (smoothing / x._array.shape[dim])
+    share = smoothing / x._array.shape[dim]
+    return picked * (1 - smoothing) + smooth * share  # type: ignore[no-any-return]
 
 
 def binary_cross_entropy(
@@ -325,9 +326,9 @@ def binary_cross_entropy_with_logits(
             "target with .float()"
         )
     refuse_gradients("binary_cross_entropy_with_logits", weight=weight, pos_weight=pos_weight)
-    x, y = promote(input, target) if input._array.ndim else pair(input, target)
+    x = convert(input, target._array.dtype)
     weights = element_weight(weight, x), element_weight(pos_weight, x)
-    return apply(kernels.binary_cross_entropy_with_logits, x, y, *weights, reduction=reduction)
+    return apply(kernels.binary_cross_entropy_with_logits, x, target, *weights, reduction=reduction)
 
 
 def require_size(input: Any, target: Any, function: str) -> None:
@@ -350,4 +351,4 @@ def element_weight(weight: Tensor | None, x: Tensor) -> Tensor | None:
             f"output with shape {list(x.shape)} doesn't match the broadcast shape: a weight of shape "
             f"{list(weight.shape)} doesn't broadcast to it"
         )
-    return cast("Tensor", convert(weight, x._array.dtype))
+    return cast(Tensor, convert(weight, x._array.dtype))

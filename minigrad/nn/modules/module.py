@@ -9,7 +9,7 @@ from typing import Any, Self
 from minigrad.autograd.grad_mode import no_grad
 from minigrad.autograd.node import TensorBase
 from minigrad.metadata import Size, dtype, float16, float32, float64
-from minigrad.nn.parameter import Parameter
+from minigrad.nn.parameter import Parameter, UninitializedParameter
 from minigrad.tensor import Tensor
 
 
@@ -245,7 +245,9 @@ class Module:
             given = state_dict.get(name)
             if name in state_dict and not isinstance(given, TensorBase):
                 errors.append(f"{name}: expected a Tensor from the checkpoint, got {type(given).__name__}.")
-            elif isinstance(given, TensorBase) and given._array.shape != value._array.shape:
+            elif isinstance(value, UninitializedParameter):
+                continue
+            elif isinstance(given, TensorBase) and given.shape != value.shape:  # type: ignore[attr-defined]
                 errors.append(
                     f"size mismatch for {name}: copying a param with shape {Size(given._array.shape)} from checkpoint, "
                     f"the shape in current model is {value.shape}."
@@ -254,6 +256,10 @@ class Module:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
         with no_grad():
             for name, value in own.items():
+                if isinstance(value, UninitializedParameter) and name in state_dict:
+                    if isinstance(state_dict[name], UninitializedParameter):
+                        continue
+                    value.materialize(state_dict[name].shape)
                 if name in state_dict and assign:
                     value.data = state_dict[name].detach()
                 elif name in state_dict:
