@@ -56,7 +56,7 @@ class Drawn:
 
     values: np.ndarray
     layout: str = "contiguous"
-    role: str = "value"  # or "index" (always int64), or "mask" (always bool)
+    role: str = "value"  # or "index" (always int64), "mask" (always bool), "constant" (which never requires grad)
 
     @property
     def shape(self) -> Shape:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from op_samples import SAMPLES, Sample
+from op_samples import SAMPLES
 from programs import PROGRAMS, both
+from samples import Sample
 from test_ops import Case, cases, check, gradients, leaves_of
 
 import minigrad

@@ -18,7 +18,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from op_samples import SAMPLES, Sample, Tolerance
+from op_samples import SAMPLES
+from samples import Sample, Tolerance
 from strategies import DTYPES, ENGINE, FLOATS, SEEDS, Drawn, drawn_by, rarely, up_to
 
 # How far a value may be from torch's. The unit is the spacing of the dtype's numbers at the scale of the comparison:
