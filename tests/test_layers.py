@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_nn import ENGINES, show
 
@@ -318,6 +318,8 @@ def test_a_target_written_to_before_backward(T: Any) -> None:
     training=st.booleans(),
     seed=st.integers(0, 99),
 )
+@example(p=0.5, shape=[4, 5], layout="transposed", dtype="float32", inplace=False, training=True, seed=0)
+@example(p=0.3, shape=[9], layout="plain", dtype="float16", inplace=False, training=True, seed=0)
 def test_dropout_draws_torchs_masks(
     p: float, shape: list[int], layout: str, dtype: str, inplace: bool, training: bool, seed: int
 ) -> None:
