@@ -20,8 +20,9 @@ from minigrad.autograd import node as nodes
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
 from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, record, shape_error, wrap
-from minigrad.derivatives import Primitive, table
+from minigrad.derivatives import table
 from minigrad.kernels import sum_to
+from minigrad.primitive import Primitive
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

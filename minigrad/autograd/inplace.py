@@ -17,9 +17,10 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.node import Array, Node, TensorBase, View, caller, record, shape_error, wrap
-from minigrad.derivatives import Primitive, table
+from minigrad.derivatives import table
 from minigrad.kernels import Geometry, cast, put_strided, strided
 from minigrad.metadata import dtype_of
+from minigrad.primitive import Primitive
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from minigrad.derivatives import Plan, Primitive, Rule, table
+from minigrad.derivatives import table
 from minigrad.kernels import linear, linear_no_bias
+from minigrad.primitive import Plan, Primitive, Rule
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

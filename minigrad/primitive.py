@@ -1,0 +1,86 @@
+"""What a row of the table of derivatives is: a function, its rules, and the plan of what they need to be kept."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from minigrad.kernels import Array
+
+Rule = Callable[..., Array]
+
+
+class Plan(NamedTuple):
+    """What to keep for the backward pass, given which inputs require gradients."""
+
+    primitive: Primitive
+    edges: tuple[tuple[int, Rule, tuple[str, ...]], ...]  # input number, its rule, the names that the rule needs
+    saves: tuple[tuple[str, int], ...]  # inputs to keep: name, number
+    metadata: tuple[tuple[str, int, str], ...]  # name, number and attribute, for x_shape and x_dtype
+    out: bool  # whether to keep the result
+
+
+class Primitive:
+    """A row of the table: a function on arrays, the name of its node, and a rule for each array argument."""
+
+    __slots__ = ("each", "function", "name", "plans", "rules", "view")
+
+    def __init__(
+        self, function: Callable[..., Any], name: str, view: bool, number: int, rules: dict[str, Rule | None]
+    ) -> None:
+        self.function = getattr(function, "__wrapped__", function)
+        self.name = name if "::" in name else f"{name}Backward{number}"
+        self.view = view
+        self.each = rules.pop("each", None)  # the one rule of a function of any number of arrays
+        self.rules = rules
+        self.plans: dict[int, Plan] = {}
+
+    def plan(self, needs: int) -> Plan:
+        """The plan for the inputs whose bits are set in `needs`; made once, then looked up."""
+        plan = self.plans.get(needs)
+        if plan is None:
+            plan = self.plans[needs] = self.make_plan(needs)
+        return plan
+
+    def make_plan(self, needs: int) -> Plan:
+        if self.each:
+            wanted = [i for i in range(needs.bit_length()) if needs >> i & 1]
+            names = parameter_names(self.each)
+            return Plan(self, tuple((i, functools.partial(self.each, i), names[1:]) for i in wanted), (), (), False)
+        arguments = {name: i for i, name in enumerate(self.rules)}
+        edges = tuple(
+            (i, rule, parameter_names(rule))
+            for i, rule in enumerate(self.rules.values())
+            if rule is not None and needs >> i & 1
+        )
+        needed = dict.fromkeys(name for _, _, names in edges for name in names)
+        return Plan(
+            self,
+            edges,
+            tuple((name, arguments[name]) for name in needed if name in arguments),
+            tuple(
+                (name, arguments[argument], attribute)
+                for name in needed
+                for argument, _, attribute in [name.partition("_")]
+                if argument in arguments and attribute in ("shape", "dtype")
+            ),
+            "out" in needed,
+        )
+
+
+@functools.cache
+def parameter_names(rule: Rule) -> tuple[str, ...]:
+    """The names that a rule asks for, after g."""
+    return tuple(inspect.signature(rule).parameters)[1:]
+
+
+class Table(dict[Callable[..., Any], Primitive]):
+    """The rows by their functions."""
+
+    def __missing__(self, function: Callable[..., Any]) -> Primitive:
+        raise NotImplementedError(
+            f"{getattr(function, '__name__', function)} has no row in the table of derivatives: its result would have "
+            "no history, and gradients through it would be lost"
+        )
