@@ -23,6 +23,7 @@ OTHERWISE_NAMED = {
     "matmul:2-d, 3-d": "torch puts the batch into one matrix, by a clone of transposes",
     "matmul:3-d, 3-d": "where nothing is summed up, torch transposes",
     "nn.functional.linear": "of what is not contiguous torch adds the bias by a node of its own",
+    "nn.functional.cross_entropy:probabilities": "divided by a tensor; torch has a division by a number of its own",
     "norm:nuc": "torch permutes where this reshapes",
 }
 
