@@ -2,7 +2,7 @@
 
 from math import e, inf, nan, pi
 
-from minigrad import autograd, cuda, nn, optim, utils
+from minigrad import autograd, cuda, nn, optim, random, utils
 from minigrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.legacy import (
     BoolTensor,
@@ -38,7 +38,15 @@ from minigrad.metadata import int16 as short
 from minigrad.metadata import int32 as int
 from minigrad.metadata import int64 as long
 from minigrad.printing import set_printoptions
-from minigrad.random import Generator, default_generator
+from minigrad.random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from minigrad.serialization import load, save
 from minigrad.tensor import Tensor, is_tensor
 

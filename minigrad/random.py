@@ -1,404 +1,163 @@
-"""PyTorch's CPU random numbers, number for number, on NumPy's Mersenne Twister.
-
-Every draw reads 32-bit words of MT19937 [1] (two of them, the high one first, where 64 bits are wanted) and maps
-them to numbers with the formulas of PyTorch 2.13 [2]. The reference is PyTorch's x86-64 build, whose compiler fuses
-`x * y + z` into one rounding wherever it can; so does this file, by `_fma32` and `_fma64`.
-
-All draws in float64, float32 and float16 equal PyTorch's to the last bit on x86-64, but for two corners. `_fma32`
-rounds twice, and may miss the last bit of an intermediate result once in some 2**28 (no normal of 160 million did);
-`_fma64` may miss it where bounds, means or deviations are not within 1e-250 to 1e250, because its errors underflow.
-
-[1] Matsumoto, Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998), 3-30; seeded as their `init_genrand`.
-[2] ATen/core/DistributionsHelper.h, ATen/core/TransformationHelper.h, ATen/native/cpu/DistributionTemplates.h.
-"""
+"""PyTorch's torch.random: Generator, the default one, and the functions that seed it and save its state."""
 
 from __future__ import annotations
 
-import math
-import operator
+import contextlib
 import secrets
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["Generator", "default_generator"]
+from minigrad.autograd.node import TensorBase, wrap
+from minigrad.metadata import CPU, check_device
+from minigrad.metadata import device as Device
+from minigrad.stream import Stream
 
-Array = NDArray[Any]
-Shape = int | Sequence[int]
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
 
-DEFAULT_SEED = 67280421310721  # c10::detail::default_rng_seed_val
-CHUNK = 32768  # numbers at a time, so that temporaries stay in the cache; a multiple of 16
-_HALF, _LOW53 = np.uint64(32), np.uint64(2**53 - 1)
-
-# The bytes of PyTorch's state (ATen/CPUGeneratorImpl.cpp): the engine, then what is left of a pair of normals.
-STATE = np.dtype(
-    {
-        "names": ["seed", "left", "seeded", "next", "state", "normal", "has_normal"],
-        "formats": ["u8", "i4", "i4", "u8", ("u8", 624), "f8", "i4"],
-        "offsets": [0, 8, 12, 16, 24, 5024, 5040],
-        "itemsize": 5056,
-    }
-)
+__all__ = ["fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
 
 
-class Generator:
-    """A stream of random numbers, as torch.Generator on the CPU.
+class Generator(Stream):
+    """A source of random numbers: each gives PyTorch's, from the seed or the state that it is set to.
 
-    The draws return new C-contiguous ndarrays of the given shape (an int is a length).
+    RuntimeError for a device other than the CPU.
     """
 
-    __slots__ = ("_next_normal", "_raw", "_seed", "_twister", "device")
+    __slots__ = ()
+    device = CPU
 
-    def __init__(self, device: object = "cpu") -> None:
-        self.device = device
-        # RandomState seeds as the original MT19937, from 32 bits; NumPy's newer generators hash their seeds.
-        engine = np.random.MT19937(0)
-        self._twister = np.random.RandomState(engine)
-        self._raw: Callable[..., Any] = engine.random_raw  # raw() is one word, raw(n) an array of uint64
-        self.manual_seed(DEFAULT_SEED)
-
-    # -- state --------------------------------------------------------------------------------------------------------
+    def __init__(self, device: str | Device | int | None = None) -> None:
+        check_generator_device(device)
+        super().__init__()
 
     def manual_seed(self, seed: int) -> Generator:
-        """Restart the stream; `seed` in [-2**63, 2**64), negative ones count from 2**64.
+        """Begin anew from `seed` in [-2**63, 2**64), negative ones counting from 2**64; returns the generator.
 
-        RuntimeError where `seed` is no integer, ValueError where it is out of range.
+        RuntimeError or TypeError where `seed` is no int, ValueError where it is out of range.
         """
-        if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        if isinstance(seed, np.integer):
+            raise TypeError(f"an integer is required, not {type(seed).__name__}: pass int(seed)")
+        if isinstance(seed, bool) or not isinstance(seed, int):
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}: {seed!r}; pass an int")
-        seed = operator.index(seed)
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"Overflow when unpacking long long: the seed {seed} is not in [-2**63, 2**64)")
-        self._seed = seed % 2**64
-        self._twister.seed(self._seed % 2**32)
-        self._next_normal: float | None = None
+        self.restart(seed % 2**64)
         return self
 
     def seed(self) -> int:
-        """Restart the stream from a seed of the operating system's, which is returned."""
+        """Begin anew from a seed of the operating system's, which is returned."""
         return self.manual_seed(secrets.randbits(64)).initial_seed()
 
     def initial_seed(self) -> int:
-        """The seed that the stream began from."""
+        """The seed that the generator began from."""
         return self._seed
 
-    def get_state(self) -> NDArray[np.uint8]:
-        """The state as 5056 bytes, interchangeable with torch.Generator.get_state()."""
-        engine: Any = self._twister.get_state(legacy=False)
-        key, position = engine["state"]["key"], engine["state"]["pos"]
-        state = np.zeros((), STATE)
-        state["seed"], state["seeded"], state["state"] = self._seed, 1, key
-        # Before the first draw torch says `next = 0`, after each 624th word `next = 624`: both refill.
-        fresh = position == 624 and int(key[0]) == self._seed % 2**32
-        state["left"], state["next"] = 625 - position, 0 if fresh else position
-        if self._next_normal is not None:
-            state["normal"], state["has_normal"] = self._next_normal, 1
-        return np.frombuffer(state.tobytes(), np.uint8).copy()
+    def get_state(self) -> Tensor:
+        """The state as a uint8 tensor, the same bytes as PyTorch's."""
+        return wrap(self.state())
 
-    def set_state(self, state: ArrayLike) -> None:
-        """Continue from a state of `get_state`, this one's or torch's; TypeError, RuntimeError where it is none."""
-        state = np.asarray(state)
+    def set_state(self, new_state: Tensor) -> None:
+        """Continue from a state of `get_state`, minigrad's or PyTorch's; TypeError, RuntimeError where it is none."""
+        if not isinstance(new_state, TensorBase):
+            raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
+        state = new_state._array
         if state.dtype != np.uint8:
-            raise TypeError(f"RNG state must be a torch.ByteTensor, of uint8; got {state.dtype}")
-        if state.size != STATE.itemsize:
-            raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {STATE.itemsize} but found the input RNG state size to be "
-                f"{state.size}"
-            )
-        fields: Any = np.frombuffer(state.tobytes(), STATE)[0]
-        left, position = int(fields["left"]), int(fields["next"])
-        if not (fields["seeded"] and 0 < left <= 624 and position <= 624):
-            raise RuntimeError(f"Invalid mt19937 state: seeded={fields['seeded']}, left={left}, next={position}")
-        self.manual_seed(int(fields["seed"]))
-        key = fields["state"].astype(np.uint32)
-        self._twister.set_state(("MT19937", key, 624 if left == 1 else position, 0, 0.0))
-        self._next_normal = float(fields["normal"]) if fields["has_normal"] else None
+            raise TypeError(f"RNG state must be a torch.ByteTensor, of uint8; got {new_state.dtype}")
+        if not state.flags.c_contiguous:
+            raise RuntimeError("RNG state must be contiguous: pass new_state.contiguous()")
+        self.restore(state)
+
+    def clone_state(self) -> Generator:
+        """Another generator in the same state."""
+        twin = type(self)()
+        twin.restore(self.state())
+        return twin
+
+    def graphsafe_get_state(self) -> NoReturn:
+        """NotImplementedError, as PyTorch's generators on the CPU: it is for CUDA graphs."""
+        raise NotImplementedError("graphsafe_get_state is not supported in this Generator: use get_state()")
+
+    def graphsafe_set_state(self, state: Generator) -> NoReturn:
+        """NotImplementedError, as PyTorch's generators on the CPU: it is for CUDA graphs."""
+        raise NotImplementedError("graphsafe_set_state is not supported in this Generator: use set_state()")
+
+    def get_offset(self) -> NoReturn:
+        """RuntimeError, as PyTorch's generators on the CPU."""
+        raise RuntimeError("CPU Generator does not use offset: use get_state()")
+
+    def set_offset(self, offset: int) -> NoReturn:
+        """RuntimeError, as PyTorch's generators on the CPU."""
+        raise RuntimeError("CPU Generator does not use offset: use set_state()")
+
+    def __repr__(self) -> str:
+        return f"<torch._C.Generator object at {id(self):#x}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.device,), self.get_state()
+        return type(self), (self.device,), (self._seed, None, self.get_state())
 
-    def __setstate__(self, state: ArrayLike) -> None:
-        self.set_state(state)
-
-    # -- words --------------------------------------------------------------------------------------------------------
-
-    def _words64(self, n: int) -> NDArray[np.uint64]:
-        words: NDArray[np.uint64] = self._raw(2 * n)
-        return words[0::2] << _HALF | words[1::2]
-
-    def _unit(self, n: int, double: bool) -> Array:
-        """n uniforms on [0, 1): float64 with 53 random bits, or float32 with 24."""
-        # Signed integers convert to floats in one instruction, unsigned ones do not.
-        if double:
-            u: Array = (self._words64(n) & _LOW53).view(np.int64) * 2.0**-53
-            return u
-        words: Array = self._raw(n).astype(np.int32)
-        words &= 0xFFFFFF
-        return words.astype(np.float32) * np.float32(2.0**-24)
-
-    def int64(self) -> int:
-        """One integer of [0, 2**63), as torch.empty((), dtype=torch.int64).random_(); seeds the DataLoader."""
-        high: int = self._raw()
-        low: int = self._raw()
-        return (high << 32 | low) % 2**63
-
-    # -- draws --------------------------------------------------------------------------------------------------------
-
-    def uniform(self, shape: Shape, dtype: DTypeLike, low: float = 0.0, high: float = 1.0) -> Array:
-        """Uniform numbers on [low, high), as Tensor.uniform_ and torch.rand."""
-        dtype = np.dtype(dtype)
-        x: Array = self._unit(_size(shape), dtype.char == "d")
-        if low != 0.0 or high != 1.0:
-            if not low <= high:
-                raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
-            if dtype.char == "d":
-                for i in range(0, len(x), CHUNK):
-                    x[i : i + CHUNK] = _fma64(x[i : i + CHUNK], high - low, low)
-            else:
-                x = _fma32(x, float(np.float32(high) - np.float32(low)), float(np.float32(low)))
-        if dtype.char != "f":
-            x = x.astype(dtype, copy=False)
-        if low != 0.0 or high != 1.0 or dtype.char == "e":
-            x[x == np.asarray(high, dtype)] = low  # rounding must not reach the open end
-        return x.reshape(shape)
-
-    def normal(self, shape: Shape, dtype: DTypeLike, mean: float = 0.0, std: float = 1.0) -> Array:
-        """Normal numbers of the given mean and standard deviation, as torch.randn, Tensor.normal_, torch.normal.
-
-        The method of Box and Muller, Ann. Math. Statist. 29 (1958), 610: one by one in float64 below 16 elements,
-        the second number of a pair waiting in the generator; in blocks of 16 from there.
-        """
-        dtype, n = np.dtype(dtype), _size(shape)
-        if not std >= 0.0:
-            raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-        if n < 16:
-            x = _fma64(np.array([self._one_normal() for _ in range(n)]), std, mean)
-            return _narrow(x, dtype).reshape(shape)
-        double = dtype.char == "d"
-        block = _normals64 if double else _normals32
-        out, whole = np.empty(n, dtype), n - n % 16
-        for i in range(0, whole, CHUNK):
-            j = min(i + CHUNK, whole)
-            block(self._unit(j - i, double), mean, std, out[i:j])
-        if n != whole:
-            if dtype.char != "e":  # PyTorch draws for the incomplete block too, and uses it nowhere
-                self._unit(n - whole, double)
-            block(self._unit(16, double), mean, std, out[-16:])
-        return out.reshape(shape)
-
-    def _one_normal(self) -> float:
-        if self._next_normal is not None:
-            x, self._next_normal = self._next_normal, None
-            return x
-        a, b, c, d = self._raw(4).tolist()
-        u1, u2 = ((a << 32 | b) & 0x1FFFFFFFFFFFFF) * 2.0**-53, ((c << 32 | d) & 0x1FFFFFFFFFFFFF) * 2.0**-53
-        radius, angle = math.sqrt(-2.0 * math.log1p(-u2)), 2.0 * math.pi * u1
-        self._next_normal = radius * math.sin(angle)
-        return radius * math.cos(angle)
-
-    def permutation(self, n: int) -> NDArray[np.int64]:
-        """The integers 0 ... n - 1 in random order, as torch.randperm: Fisher and Yates, from the front."""
-        p = list(range(n))
-        if n > 1:
-            for i, j in enumerate((self._raw(n - 1) % np.arange(n, 1, -1, dtype=np.uint64)).tolist()):
-                p[i], p[i + j] = p[i + j], p[i]
-        return np.array(p, np.int64)
-
-    def integers(self, shape: Shape, dtype: DTypeLike, low: int, high: int) -> Array:
-        """Integers low <= k < high in any dtype, as torch.randint and Tensor.random_(low, high)."""
-        if not low < high:
-            raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-        dtype, n, span = np.dtype(dtype), _size(shape), high - low
-        if dtype.kind in "iu" and not np.iinfo(dtype).min <= low <= high - 1 <= np.iinfo(dtype).max:
-            raise RuntimeError(f"to - 1 is out of bounds for {dtype}: random_ was given from={low}, to={high}")
-        words = self._words64(n) if span >= 2**28 else self._raw(n)
-        if span < 2**64:  # else the bits are taken as they are
-            words %= np.uint64(span)
-            words += np.uint64(low % 2**64)  # wraps around, as two's complement does
-        return words.view(np.int64).astype(dtype).reshape(shape)
-
-    def random(self, shape: Shape, dtype: DTypeLike) -> Array:
-        """Tensor.random_(): integers of [0, 2**bits), of a float dtype those of [0, 2**precision], of bool both."""
-        dtype, n = np.dtype(dtype), _size(shape)
-        words = self._words64(n) if dtype.char in "dlq" else self._raw(n)
-        if dtype.kind == "f":
-            words %= np.uint64(2 ** (np.finfo(dtype).nmant + 1) + 1)
-        else:
-            words &= np.uint64(1 if dtype.kind == "b" else np.iinfo(dtype).max)
-        return words.view(np.int64).astype(dtype).reshape(shape)
-
-    def bernoulli(self, p: ArrayLike, shape: Shape, dtype: DTypeLike) -> Array:
-        """Ones with probability p, else zeros, as torch.bernoulli and Tensor.bernoulli_.
-
-        p: a number, or an array that broadcasts to `shape`, whose dtype decides the bits of a draw.
-        """
-        p = np.asarray(p, None if isinstance(p, np.ndarray) else np.float64)
-        if not np.all((p >= 0) & (p <= 1)):
-            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-        return (self._unit(_size(shape), p.dtype.char == "d").reshape(shape) < p).astype(dtype)
-
-    def exponential(self, shape: Shape, dtype: DTypeLike, rate: float = 1.0) -> Array:
-        """Exponential numbers of the given rate, as Tensor.exponential_: the inverse of the distribution."""
-        if not rate > 0.0:
-            raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate}")
-        log = _libm(np.log1p, -self._unit(_size(shape), double=True))
-        return _narrow(-1.0 / rate * log, np.dtype(dtype)).reshape(shape)
-
-    def multinomial(self, weights: Array, num_samples: int, replacement: bool = False) -> NDArray[np.int64]:
-        """Indices drawn with probability proportional to `weights`, as torch.multinomial.
-
-        weights: (n,) or (m, n), of a float dtype; gives (num_samples,) or (m, num_samples). With replacement
-        the cumulative sum is searched; without, the largest of weight / exponential are taken (Efraimidis and
-        Spirakis, Inf. Process. Lett. 97 (2006), 181).
-        """
-        if weights.ndim not in (1, 2) or weights.dtype.kind != "f":
-            raise RuntimeError(f"multinomial expects 1 or 2 dimensions of floats, got {weights.dtype} {weights.shape}")
-        size = weights.shape[-1]
-        if num_samples <= 0 or (num_samples > size and not replacement):
-            raise RuntimeError(f"cannot sample {num_samples} of {size} with replacement={replacement}")
-        if not (np.all((weights >= 0) & np.isfinite(weights)) and np.all(np.any(weights > 0, axis=-1))):
-            raise RuntimeError("invalid multinomial distribution: needs finite weights >= 0 with a sum > 0 in each row")
-        if not replacement or num_samples == 1:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = weights / self.exponential(weights.shape, weights.dtype)
-            return np.argsort(-ratio, axis=-1, kind="stable")[..., :num_samples]
-        out = np.empty((*weights.shape[:-1], num_samples), np.int64)
-        for index in np.ndindex(weights.shape[:-1]):
-            sums = np.cumsum(weights[index], dtype=weights.dtype)
-            sums /= sums[-1]
-            out[index] = np.searchsorted(sums.astype(np.float64), self._unit(num_samples, double=True))
-        return out
+    def __setstate__(self, state: tuple[int, None, Tensor]) -> None:
+        self.manual_seed(state[0])
+        self.set_state(state[2])
 
 
-# -- arithmetic -------------------------------------------------------------------------------------------------------
-
-
-def _size(shape: Shape) -> int:
-    return shape if isinstance(shape, int) else math.prod(shape)
-
-
-def _narrow(x: Array, dtype: np.dtype[Any]) -> Array:
-    """From float64; a float16 through float32, in two roundings, as PyTorch's."""
-    return x if dtype.char == "d" else x.astype(np.float32).astype(dtype, copy=False)
-
-
-def _libm(function: Callable[[Array], Array], x: Array) -> Array:
-    """The C library's value, as PyTorch takes it: NumPy's AVX-512 kernels differ in the last place, and pass up views
-    that run backwards."""
-    return function(x.ravel()[::-1])[::-1].reshape(x.shape)
-
-
-def _split(x: Any) -> tuple[Any, Any]:
-    """x as a sum of two numbers of 26 bits: Dekker, Numer. Math. 18 (1971), 224."""
-    scaled = 134217729.0 * x  # 2**27 + 1
-    high = scaled - (scaled - x)
-    return high, x - high
-
-
-def _two_sum(x: Any, y: Any) -> tuple[Any, Any]:
-    """x + y as its rounded value and the error: Knuth, The Art of Computer Programming 2, 4.2.2."""
-    total = x + y
-    part = total - x
-    return total, (x - (total - part)) + (y - part)
-
-
-def _fma64(x: Array, y: float, z: float) -> Array:
-    """x * y + z rounded once, in float64: Boldo, Melquiond, "Emulation of a FMA", IEEE Trans. Comput. 57 (2008)."""
-    product = x * y
-    if z == 0.0 or abs(math.frexp(y)[0]) == 0.5 or not math.isfinite(y + z):
-        return np.asarray(product + z)  # at most one of the two operations rounds
-    (x1, x2), (y1, y2) = _split(x), _split(y)
-    error = ((x1 * y1 - product) + x1 * y2 + x2 * y1) + x2 * y2
-    upper, lower = _two_sum(z, error)
-    upper, middle = _two_sum(product, upper)
-    rest, lost = _two_sum(lower, middle)
-    # Rounded to odd, the rest cannot tip the last sum to the wrong side (3 x is often halfway between two numbers).
-    even = (lost != 0.0) & (rest.view(np.int64) & 1 == 0)
-    rest[even] = np.nextafter(rest[even], np.copysign(np.inf, lost[even]))
-    return np.asarray(upper + rest)
-
-
-def _fma32(x: Array, y: Array | float, z: Array | float) -> Array:
-    """x * y + z rounded once, in float32: the product of two float32 is exact in float64."""
-    total = x.astype(np.float64)
-    total *= y
-    total += z
-    return total.astype(np.float32)
-
-
-def _horner(coefficients: Sequence[float], x: Array) -> Array:
-    """A polynomial in float32, by fused multiply-adds; x in float32."""
-    wide, narrow = x.astype(np.float64), np.empty_like(x)
-    total = wide * coefficients[0]
-    for c in coefficients[1:-1]:
-        total += c
-        narrow[:] = total
-        total[:] = narrow
-        total *= wide
-    total += coefficients[-1]
-    return total.astype(np.float32)
-
-
-def _normals64(u: Array, mean: float, std: float, out: Array) -> None:
-    """Normals into `out` from as many uniforms, a multiple of 16: NormalFill16<double>."""
-    u, out = u.reshape(-1, 2, 8), out.reshape(-1, 2, 8)
-    radius = np.sqrt(-2.0 * _libm(np.log, 1.0 - u[:, 0]))
-    angle = 2.0 * math.pi * u[:, 1]
-    out[:, 0] = _fma64(radius * _libm(np.cos, angle), std, mean)
-    out[:, 1] = _fma64(radius * _libm(np.sin, angle), std, mean)
-
-
-def _singles(*values: float) -> list[float]:
-    return [float(np.float32(value)) for value in values]
-
-
-# Cephes' logf, sinf and cosf (Moshier), in the arrangement of ATen/native/cpu/avx_mathfun.h.
-_LOG = _singles(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1)
-_LOG += _singles(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1)
-_SIN = _singles(-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-_COS = _singles(2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
-_QUARTER_TURN = 2.0 * sum(_singles(0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8))  # exact
-_SQRT_HALF = int(np.float32(math.sqrt(0.5)).view(np.int32))
-
-
-def _normals32(u: Array, mean: float, std: float, out: Array) -> None:
-    """Normals into `out` from as many uniforms, a multiple of 16: NormalFill16<float>.
-
-    Where the products are exact a plain float32 operation does for a fused one.
-    """
-    # log(1 - u): 1 - u = (1 + x) 2**e with 1 + x in [sqrt(0.5), sqrt(2)), cut from the bits of the float
-    u, out = u.reshape(-1, 2, 8), out.reshape(-1, 2, 8)
-    bits = (1.0 - u[:, 0].ravel()).view(np.int32)
-    exponent = (bits - _SQRT_HALF) >> 23
-    x = (bits - (exponent << 23)).view(np.float32) - 1.0
-    e, square = exponent.astype(np.float32), x * x
-    log = _fma32(_horner(_LOG, x) * x, square, e * np.float32(-2.12194440e-4))
-    log -= 0.5 * square
-    log += x
-    log += e * 0.693359375
-    log *= -2.0
-    radius = np.sqrt(log, out=log)
-
-    # sine and cosine: the angle less the nearest whole number of quarter turns
-    angle = u[:, 1].ravel() * np.float32(2.0 * math.pi)
-    turns = ((angle * np.float32(4.0 / math.pi)).astype(np.int32) + 1) >> 1
-    x = _fma32(turns, -_QUARTER_TURN, angle)
-    square = x * x
-    cos = _fma32(_horner(_COS, square) * square, square, -0.5 * square)
-    cos += 1.0
-    sin = _fma32(_horner(_SIN, square) * square, x, x)
-    # The odd quarters swap the two; signs follow. Bit by bit, as np.where is slow on masks without a pattern.
-    cos_bits, sin_bits = cos.view(np.int32), sin.view(np.int32)
-    swap = (cos_bits ^ sin_bits) & -(turns & 1)
-    cos_bits ^= swap ^ (((turns + 1) & 2) << 30)
-    sin_bits ^= swap ^ ((turns & 2) << 30)
-
-    for i, x in enumerate((cos, sin)):
-        x *= radius
-        x = x + np.float32(mean) if std == 1.0 else _fma32(x, *_singles(std, mean))
-        out[:, i] = x.reshape(-1, 8)
+def check_generator_device(d: str | Device | int | None) -> None:
+    """Pass where `d` names the CPU; else PyTorch's errors."""
+    if d is None or (isinstance(d, (str, Device)) and Device(d).type == "cpu"):
+        return
+    if isinstance(d, (int, str, Device)) and not isinstance(d, bool):
+        raise RuntimeError(f"Cannot get a generator for device {d}: minigrad runs on the CPU alone; write Generator()")
+    raise TypeError(f"Generator(): argument 'device' (position 1) must be torch.device, not {type(d).__name__}")
 
 
 default_generator = Generator()
+
+
+def manual_seed(seed: Any) -> Generator:
+    """Seed the default generator with int(seed), and return it."""
+    return default_generator.manual_seed(int(seed))
+
+
+def seed() -> int:
+    """Seed the default generator from the system's entropy, and return the seed."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator, as uint8."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Set the state of the default generator to one that get_rng_state() gave."""
+    default_generator.set_state(new_state)
+
+
+@contextlib.contextmanager
+def fork_rng(
+    devices: Sequence[str | Device | int] | None = None, enabled: bool = True, device_type: str | None = None
+) -> Iterator[None]:
+    """What the block draws from the default generator, and how it seeds it, is forgotten at its end.
+
+    `devices` and `device_type` are for other devices than the CPU, and change nothing here; AssertionError,
+    RuntimeError where they name none that is there, or that PyTorch knows.
+    """
+    if not enabled:
+        yield
+        return
+    if device_type is not None:
+        Device(device_type)
+    for d in devices or ():
+        check_device(d)
+    state = default_generator.state()
+    try:
+        yield
+    finally:
+        default_generator.restore(state)

@@ -1,7 +1,11 @@
-"""minigrad.random against torch's generator: every number, bit for bit."""
+"""torch.random: generators, and the functions of the default one."""
+
+from __future__ import annotations
 
 import copy
 import pickle
+import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,240 +13,166 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad.random import STATE, Generator
+import minigrad
 
-DTYPES = {np.float16: torch.float16, np.float32: torch.float32, np.float64: torch.float64}
-INTEGERS = {
-    np.uint8: torch.uint8,
-    np.int8: torch.int8,
-    np.int16: torch.int16,
-    np.int32: torch.int32,
-    np.int64: torch.int64,
-}
-ALL = {**DTYPES, **INTEGERS, np.bool_: torch.bool}
-
+ENGINES = (minigrad, torch)
 seeds = st.integers(-(2**63), 2**64 - 1)
-sizes = st.sampled_from([0, 1, 16, 17, 31, 32, 100, 1000, 1007]) | st.integers(0, 40)
-floats = st.sampled_from(list(DTYPES))
-means = st.sampled_from([0.0, 1.0]) | st.floats(2**-200, 3) | st.floats(-3, -(2**-200))
-stds = st.sampled_from([0.0, 0.5, 1.0]) | st.floats(2**-200, 3)
 
 
-def pair(seed):
-    return Generator().manual_seed(seed), torch.Generator().manual_seed(seed)
-
-
-def same(ours, theirs):
-    """Equal dtypes, shapes and bits (0.0 and -0.0 differ)."""
-    theirs = theirs.numpy()
-    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
-    assert ours.tobytes() == theirs.tobytes()
-
-
-def draw_uniform(g, t, n, dtype, a, b):
-    same(g.uniform(n, dtype), torch.rand(n, dtype=DTYPES[dtype], generator=t))
-    same(g.uniform(n, dtype, a - b, a + b), torch.empty(n, dtype=DTYPES[dtype]).uniform_(a - b, a + b, generator=t))
-
-
-def draw_normal(g, t, n, dtype, mean, std):
-    same(g.normal(n, dtype), torch.randn(n, dtype=DTYPES[dtype], generator=t))
-    same(g.normal(n, dtype, mean, std), torch.empty(n, dtype=DTYPES[dtype]).normal_(mean, std, generator=t))
-
-
-def draw_exponential(g, t, n, dtype, mean, std):
-    rate = std + 0.1
-    same(g.exponential(n, dtype, rate), torch.empty(n, dtype=DTYPES[dtype]).exponential_(rate, generator=t))
-
-
-def draw_bernoulli(g, t, n, dtype, mean, std):
-    same(g.bernoulli(std / 3, n, dtype), torch.empty(n, dtype=DTYPES[dtype]).bernoulli_(std / 3, generator=t))
-    p = np.linspace(0, 1, n).astype(dtype)
-    same(g.bernoulli(p, n, dtype), torch.bernoulli(torch.from_numpy(p), generator=t))
-
-
-def draw_permutation(g, t, n, dtype, mean, std):
-    same(g.permutation(n), torch.randperm(n, generator=t))
-
-
-def draw_int64(g, t, n, dtype, mean, std):
-    assert g.int64() == torch.empty((), dtype=torch.int64).random_(generator=t).item()
-
-
-DRAWS = [draw_uniform, draw_normal, draw_exponential, draw_bernoulli, draw_permutation, draw_int64]
-
-
-@pytest.mark.parametrize("draw", DRAWS)
-@given(seed=seeds, n=sizes, dtype=floats, mean=means, std=stds)
-def test_draw(draw, seed, n, dtype, mean, std):
-    draw(*pair(seed), n, dtype, mean, std)
-
-
-@given(seed=seeds, steps=st.lists(st.tuples(st.sampled_from(DRAWS), sizes, floats, means, stds), max_size=8))
-def test_sequences_of_draws_keep_in_step(seed, steps):
-    g, t = pair(seed)
-    for draw, *arguments in steps:
-        draw(g, t, *arguments)
-        assert g.get_state().tobytes() == t.get_state().numpy().tobytes()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_large_draws(seed, dtype):
-    g, t = pair(seed)
-    for mean, std in [(0.0, 1.0), (1.3, 0.77), (-5.0, 2.0)]:
-        draw_normal(g, t, 64007, dtype, mean, std)
-        draw_uniform(g, t, 64007, dtype, mean, std)
-        draw_exponential(g, t, 64007, dtype, mean, std)
-    draw_permutation(g, t, 64007, dtype, mean, std)
-
-
-@pytest.mark.parametrize(("mean", "std"), [(6e-61, 3.0), (-6e-61, 3.0), (1e-17, 0.75), (1e-9, 1.1), (-1e3, 0.3)])
-@pytest.mark.parametrize("n", [15, 1000])
-def test_float64_is_rounded_once(n, mean, std):
-    g, t = pair(3)
-    draw_normal(g, t, n, np.float64, mean, std)
-    same(g.uniform(n, np.float64, mean, mean + std), torch.empty(n).double().uniform_(mean, mean + std, generator=t))
-
-
-@given(seed=seeds, n=sizes, dtype=st.sampled_from(list(ALL)), data=st.data())
-def test_integers(seed, n, dtype, data):
-    g, t = pair(seed)
-    same(g.random(n, dtype), torch.empty(n, dtype=ALL[dtype]).random_(generator=t))
-    if dtype in INTEGERS:
-        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-    else:
-        low, high = 0, 1 if dtype is np.bool_ else 2 ** np.finfo(dtype).nmant
-    low, high = sorted([data.draw(st.integers(low, high)), data.draw(st.integers(low, high))])
-    if low < high:
-        same(g.integers(n, dtype, low, high), torch.empty(n, dtype=ALL[dtype]).random_(low, high, generator=t))
-    assert g.get_state().tobytes() == t.get_state().numpy().tobytes()
-
-
-@pytest.mark.parametrize("span", [2**28 - 1, 2**28, 2**32, 2**63 - 1, 2**64 - 1])
-def test_wide_integers_take_two_words(span):
-    g, t = pair(5)
-    low = -(2**63) if span > 2**63 else -3
-    high = min(low + span, 2**63 - 1)
-    same(g.integers(100, np.int64, low, high), torch.empty(100, dtype=torch.int64).random_(low, high, generator=t))
-    same(
-        g.integers(9, np.int64, -(2**63), 2**63), torch.empty(9, dtype=torch.int64).random_(-(2**63), None, generator=t)
-    )
-
-
-@given(
-    seed=seeds,
-    dtype=st.sampled_from([np.float32, np.float64]),
-    weights=st.lists(st.floats(2**-6, 9, width=32), min_size=1, max_size=40),
-    rows=st.integers(0, 3),
-    share=st.floats(0, 1),
-    replacement=st.booleans(),
-)
-def test_multinomial(seed, dtype, weights, rows, share, replacement):
-    g, t = pair(seed)
-    count = max(1, round(share * len(weights)))
-    w = np.array(weights, dtype)
-    if rows:
-        w = np.stack([w * (i + 1) + i for i in range(rows)])
-    w[..., 0] = 0 if count < len(weights) else 1
-    theirs = torch.multinomial(torch.from_numpy(w), count, replacement, generator=t)
-    same(g.multinomial(w, count, replacement), theirs)
-
-
-def test_draws_take_shapes_and_are_contiguous():
-    g, t = pair(11)
-    for draw in (g.uniform, g.normal, g.exponential, g.random):
-        for shape in ((), (0, 3), (2, 3), (4, 5, 6), 7):
-            out = draw(shape, np.float32)
-            assert out.shape == (shape if isinstance(shape, tuple) else (shape,))
-            assert out.flags.c_contiguous
-            assert out.flags.writeable
-    g.manual_seed(11)
-    same(g.normal((4, 5), np.float64), torch.randn(4, 5, dtype=torch.float64, generator=t))
-    p = np.array([0.25, 0.5, 0.75])
-    same(g.bernoulli(p, (4, 3), np.float32), torch.empty(4, 3).bernoulli_(torch.from_numpy(p), generator=t))
-
-
-def test_a_state_moves_between_generators_and_libraries():
-    g, t = pair(7)
-    for draws in (0, 1, 2, 311, 312, 313, 624):
-        g.normal(1, np.float32)
-        torch.randn(1, generator=t)
-        g.uniform(draws, np.float64)
-        torch.rand(draws, dtype=torch.float64, generator=t)
-        state = g.get_state()
-        assert state.shape == (STATE.itemsize,)
-        other = torch.Generator()
-        other.set_state(torch.from_numpy(state))
-        mine = Generator()
-        mine.set_state(t.get_state().numpy())
-        expected = torch.randn(3, generator=other)
-        same(mine.normal(3, np.float32), expected)
-        for clone in (copy.deepcopy(g), pickle.loads(pickle.dumps(g))):
-            assert clone.initial_seed() == 7
-            same(clone.normal(3, np.float32), expected)
-        assert g.get_state().tobytes() == state.tobytes()
-
-
-def test_manual_seed_forgets_the_second_normal():
-    g = Generator().manual_seed(1)
-    first = g.normal(2, np.float64)
-    g.normal(1, np.float64)
-    assert g.manual_seed(1) is g
-    assert g.normal(2, np.float64).tobytes() == first.tobytes()
-
-
-def test_seeds():
-    assert Generator().initial_seed() == torch.Generator().initial_seed()
-    assert Generator("cpu").device == "cpu"
-    g = Generator()
-    seed = g.seed()
-    assert seed == g.initial_seed() != Generator().initial_seed()
-    same(g.uniform(3, np.float32), torch.rand(3, generator=torch.Generator().manual_seed(seed)))
+def drawn(T: Any, g: Any) -> list[Any]:
+    """Numbers of each kind, which end amid a pair of normals, and the state after them."""
+    numbers = [T.rand(3, generator=g), T.randn(3, generator=g), T.randn(20, generator=g), T.randperm(5, generator=g)]
+    return [x.tolist() for x in (*numbers, T.rand(1, generator=g), g.get_state())]
 
 
 @given(seed=seeds)
-def test_negative_seeds_wrap(seed):
-    g, t = pair(seed)
-    assert g.initial_seed() == t.initial_seed()
+def test_a_seed_decides_all_that_is_drawn(seed: int) -> None:
+    ours, theirs = (drawn(T, T.Generator().manual_seed(seed)) for T in ENGINES)
+    assert ours == theirs
+    assert minigrad.Generator().manual_seed(seed).initial_seed() == torch.Generator().manual_seed(seed).initial_seed()
 
 
-@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 1.5, "a", True, None])
-def test_seeds_refused(seed):
-    with pytest.raises((RuntimeError, ValueError)) as theirs:
-        torch.Generator().manual_seed(seed)
-    with pytest.raises(theirs.type):
-        Generator().manual_seed(seed)
+@given(seed=seeds)
+def test_the_default_generator(seed: int) -> None:
+    found = []
+    for T in ENGINES:
+        assert T.random.manual_seed(seed) is T.default_generator is T.random.default_generator
+        state = T.random.get_rng_state()
+        numbers = [T.rand(2).tolist(), T.get_rng_state().tolist(), T.initial_seed(), T.random.initial_seed()]
+        T.random.set_rng_state(state)
+        found.append((numbers, T.rand(2).tolist()))
+    assert found[0] == found[1]
+    assert found[0][0][0] == found[0][1]
+
+
+def test_manual_seed_forgets_the_second_normal() -> None:
+    g = minigrad.Generator().manual_seed(1)
+    first = minigrad.randn(2, generator=g).tolist()
+    minigrad.randn(1, generator=g)
+    assert g.manual_seed(1) is g
+    assert minigrad.randn(2, generator=g).tolist() == first
+
+
+def test_seeds_of_the_system() -> None:
+    assert minigrad.Generator().initial_seed() == torch.Generator().initial_seed()
+    g = minigrad.Generator()
+    seed = g.seed()
+    assert seed == g.initial_seed() != minigrad.Generator().initial_seed()
+    theirs = torch.rand(3, generator=torch.Generator().manual_seed(seed))
+    assert minigrad.rand(3, generator=g).tolist() == theirs.tolist()
+    with minigrad.random.fork_rng():
+        assert minigrad.random.seed() == minigrad.initial_seed()
+        assert minigrad.seed() != minigrad.seed()
+
+
+def test_the_state_is_a_tensor_that_moves_between_the_engines() -> None:
+    ours, theirs = (T.Generator().manual_seed(3) for T in ENGINES)
+    drawn(torch, theirs)
+    state = theirs.get_state()
+    assert minigrad.Generator().get_state().dtype is minigrad.uint8
+    ours.set_state(minigrad.from_numpy(state.numpy()))
+    assert ours.get_state().tolist() == state.tolist()
+    other = torch.Generator()
+    other.set_state(torch.from_numpy(ours.get_state().numpy()))
+    assert drawn(minigrad, ours) == drawn(torch, other) == drawn(torch, theirs)
+
+
+COPIES = [copy.deepcopy, copy.copy, lambda g: pickle.loads(pickle.dumps(g)), lambda g: g.clone_state()]
+
+
+@pytest.mark.parametrize("copied", COPIES, ids=["deepcopy", "copy", "pickle", "clone_state"])
+def test_copies_go_their_own_way(copied: Any) -> None:
+    found = []
+    for T in ENGINES:
+        g = T.Generator().manual_seed(7)
+        drawn(T, g)
+        twin = copied(g)
+        found.append((twin.initial_seed(), drawn(T, twin), drawn(T, g), drawn(T, twin)))
+    assert found[0] == found[1]
+    assert found[0][1] == found[0][2]
+
+
+def test_how_a_generator_looks() -> None:
+    for T in ENGINES:
+        g = T.Generator(device="cpu:0")
+        assert g.device == T.device("cpu")
+        assert re.fullmatch("<torch._C.Generator object at 0x[0-9a-f]+>", repr(g))
+        assert g.__reduce__()[1] == (T.device("cpu"),)
+        assert len({g, T.Generator(), g}) == 2
+
+
+def test_fork_rng() -> None:
+    found = []
+    for T in ENGINES:
+        T.manual_seed(5)
+        T.randn(1)
+        numbers = []
+        with T.random.fork_rng() as nothing:
+            numbers.append(T.rand(1).item())
+            T.manual_seed(1)
+        assert nothing is None
+        with T.random.fork_rng(enabled=False, devices=["cuda"]):
+            numbers.append(T.rand(1).item())
+        with pytest.raises(ZeroDivisionError), T.random.fork_rng(devices=[], device_type="cuda"):
+            numbers.append(T.rand(1).item() / 0)
+
+        @T.random.fork_rng()
+        def draw(T: Any = T) -> Any:
+            return T.rand(1).item()
+
+        found.append([*numbers, draw(), draw(), T.randn(1).item()])
+    assert found[0] == found[1]
 
 
 ERRORS = {
-    "uniform": (lambda g: g.uniform(3, np.float32, 2.0, 1.0), lambda t: t.uniform_(2, 1)),
-    "normal": (lambda g: g.normal(3, np.float32, 0.0, -1.0), lambda t: t.normal_(0, -1)),
-    "exponential": (lambda g: g.exponential(3, np.float32, 0.0), lambda t: t.exponential_(0)),
-    "bernoulli": (lambda g: g.bernoulli(1.5, 3, np.float32), lambda t: t.bernoulli_(1.5)),
-    "integers": (lambda g: g.integers(3, np.int64, 5, 5), lambda t: t.random_(5, 5)),
-    "bounds": (lambda g: g.integers(3, np.uint8, 0, 257), lambda t: t.byte().random_(0, 257)),
-    "no weight": (lambda g: g.multinomial(np.zeros(3), 1), lambda t: torch.multinomial(torch.zeros(3), 1)),
-    "negative": (lambda g: g.multinomial(-np.ones(3), 1), lambda t: torch.multinomial(-torch.ones(3), 1)),
-    "too many": (lambda g: g.multinomial(np.ones(3), 4), lambda t: torch.multinomial(torch.ones(3), 4)),
-    "integer weights": (
-        lambda g: g.multinomial(np.arange(3), 1),
-        lambda t: torch.multinomial(torch.arange(3), 1),
-    ),
-    "short state": (
-        lambda g: g.set_state(np.zeros(3, np.uint8)),
-        lambda t: torch.Generator().set_state(torch.zeros(3).byte()),
-    ),
-    "empty state": (
-        lambda g: g.set_state(np.zeros(5056, np.uint8)),
-        lambda t: torch.Generator().set_state(torch.zeros(5056).byte()),
-    ),
-    "float state": (lambda g: g.set_state(np.zeros(5056)), lambda t: torch.Generator().set_state(torch.zeros(5056))),
+    "cuda": lambda T: T.Generator("cuda"),
+    "cuda:0": lambda T: T.Generator(device="cuda:0"),
+    "a device": lambda T: T.Generator(T.device("cuda")),
+    "mps": lambda T: T.Generator("mps"),
+    "number": lambda T: T.Generator(0),
+    "float": lambda T: T.Generator(1.5),
+    "bool": lambda T: T.Generator(True),
+    "no device": lambda T: T.Generator("foo"),
+    "seed too large": lambda T: T.Generator().manual_seed(2**64),
+    "seed too small": lambda T: T.Generator().manual_seed(-(2**63) - 1),
+    "seed 1.5": lambda T: T.Generator().manual_seed(1.5),
+    "seed a": lambda T: T.Generator().manual_seed("a"),
+    "seed True": lambda T: T.Generator().manual_seed(True),
+    "seed None": lambda T: T.Generator().manual_seed(None),
+    "seed of NumPy": lambda T: T.Generator().manual_seed(np.int64(3)),
+    "seed tensor": lambda T: T.Generator().manual_seed(T.tensor(3)),
+    "default seed a": lambda T: T.manual_seed("a"),
+    "default seed None": lambda T: T.manual_seed(None),
+    "default seed too large": lambda T: T.manual_seed(2**64),
+    "no tensor": lambda T: T.Generator().set_state(None),
+    "array": lambda T: T.Generator().set_state(np.zeros(5056, np.uint8)),
+    "floats": lambda T: T.Generator().set_state(T.zeros(5056)),
+    "short": lambda T: T.Generator().set_state(T.zeros(3, dtype=T.uint8)),
+    "zeros": lambda T: T.Generator().set_state(T.zeros(5056, dtype=T.uint8)),
+    "not contiguous": lambda T: T.Generator().set_state(T.zeros(2 * 5056, dtype=T.uint8)[::2]),
+    "default array": lambda T: T.set_rng_state(np.zeros(5056, np.uint8)),
+    "default floats": lambda T: T.set_rng_state(T.zeros(5056)),
+    "graphsafe_get_state": lambda T: T.Generator().graphsafe_get_state(),
+    "graphsafe_set_state": lambda T: T.Generator().graphsafe_set_state(T.Generator()),
+    "get_offset": lambda T: T.Generator().get_offset(),
+    "set_offset": lambda T: T.Generator().set_offset(4),
+    "attribute": lambda T: setattr(T.Generator(), "x", 1),
+    "fork cuda": lambda T: T.random.fork_rng(devices=["cuda"]).__enter__(),
+    "fork foo": lambda T: T.random.fork_rng(device_type="foo").__enter__(),
 }
 
 
-@pytest.mark.parametrize(("ours", "theirs"), ERRORS.values(), ids=ERRORS)
-def test_errors(ours, theirs):
-    with pytest.raises((RuntimeError, TypeError)) as expected:
-        theirs(torch.zeros(3))
-    with pytest.raises(expected.type):
-        ours(Generator())
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name: str) -> None:
+    before = minigrad.get_rng_state().tolist()
+    with pytest.raises(Exception) as theirs:  # noqa: PT011
+        ERRORS[name](torch)
+    with pytest.raises(theirs.type):
+        ERRORS[name](minigrad)
+    assert minigrad.get_rng_state().tolist() == before
+
+
+@pytest.mark.parametrize("seed", [True, "12", 1.5, np.int64(4), np.float32(2.5), -1, "tensor"])
+def test_the_default_seed_is_converted(seed: Any) -> None:
+    found = [T.manual_seed(T.tensor(3) if seed == "tensor" else seed).initial_seed() for T in ENGINES]
+    assert found[0] == found[1]

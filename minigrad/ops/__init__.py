@@ -136,9 +136,6 @@ from minigrad.ops.reduction import (
 )
 from minigrad.ops.sampling import (
     bernoulli,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
     multinomial,
     normal,
     rand,
@@ -147,8 +144,6 @@ from minigrad.ops.sampling import (
     randn,
     randn_like,
     randperm,
-    seed,
-    set_rng_state,
 )
 from minigrad.ops.shaping import (
     broadcast_to,
@@ -239,10 +234,8 @@ __all__ = [
     "full_like",
     "gather",
     "ge",
-    "get_rng_state",
     "gt",
     "index_select",
-    "initial_seed",
     "isclose",
     "isfinite",
     "isinf",
@@ -260,7 +253,6 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "lt",
-    "manual_seed",
     "masked_fill",
     "masked_select",
     "matmul",
@@ -304,8 +296,6 @@ __all__ = [
     "round",
     "rsqrt",
     "rsub",
-    "seed",
-    "set_rng_state",
     "sigmoid",
     "sign",
     "sin",

@@ -17,31 +17,6 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 
-def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, and return it."""
-    return default_generator.manual_seed(seed)
-
-
-def seed() -> int:
-    """Seed the default generator from the system's entropy, and return the seed."""
-    return default_generator.seed()
-
-
-def initial_seed() -> int:
-    """The seed of the default generator."""
-    return default_generator.initial_seed()
-
-
-def get_rng_state() -> Tensor:
-    """The state of the default generator, as uint8."""
-    return wrap(default_generator.get_state())
-
-
-def set_rng_state(new_state: Tensor) -> None:
-    """Set the state of the default generator to one that get_rng_state() gave."""
-    default_generator.set_state(new_state._array)
-
-
 def rand(
     *size: Any,
     generator: Generator | None = None,
