@@ -14,7 +14,7 @@ from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
 from minigrad.autograd.inplace import bump, check_writable, in_place
 from minigrad.autograd.node import TensorBase
-from minigrad.ops import comparison, indexing, reduction, shaping
+from minigrad.ops import comparison, distributions, indexing, reduction, shaping
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -378,3 +378,14 @@ class Methods(TensorBase):
     triu_ = in_place(ops.triu)
     true_divide_ = in_place(ops.true_divide)
     trunc_ = in_place(ops.trunc)
+
+    # in-place draws
+
+    bernoulli_ = distributions.bernoulli_
+    cauchy_ = distributions.cauchy_
+    exponential_ = distributions.exponential_
+    geometric_ = distributions.geometric_
+    log_normal_ = distributions.log_normal_
+    normal_ = distributions.normal_
+    random_ = distributions.random_
+    uniform_ = distributions.uniform_

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
 Shape = int | Sequence[int]
@@ -40,7 +40,10 @@ STATE = np.dtype(
 
 
 class Stream:
-    """The draws of a torch.Generator on the CPU, as new C-contiguous ndarrays of a given shape; an int is a length."""
+    """The draws of a torch.Generator on the CPU, as new C-contiguous ndarrays of a given shape; an int is a length.
+
+    Bounds, probabilities and deviations are taken as they are: `ops` checks what users pass.
+    """
 
     __slots__ = ("_next_normal", "_raw", "_seed", "_twister")
 
@@ -117,8 +120,6 @@ class Stream:
         dtype = np.dtype(dtype)
         x: Array = self._unit(_size(shape), dtype.char == "d")
         if low != 0.0 or high != 1.0:
-            if not low <= high:
-                raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
             if dtype.char == "d":
                 for i in range(0, len(x), CHUNK):
                     x[i : i + CHUNK] = _fma64(x[i : i + CHUNK], high - low, low)
@@ -130,18 +131,17 @@ class Stream:
             x[x == np.asarray(high, dtype)] = low  # rounding must not reach the open end
         return x.reshape(shape)
 
-    def normal(self, shape: Shape, dtype: DTypeLike, mean: float = 0.0, std: float = 1.0) -> Array:
+    def normal(
+        self, shape: Shape, dtype: DTypeLike, mean: float = 0.0, std: float = 1.0, *, contiguous: bool = True
+    ) -> Array:
         """Normal numbers of the given mean and standard deviation, as torch.randn, Tensor.normal_, torch.normal.
 
-        The method of Box and Muller, Ann. Math. Statist. 29 (1958), 610: one by one in float64 below 16 elements,
-        the second number of a pair waiting in the generator; in blocks of 16 from there.
+        The method of Box and Muller, Ann. Math. Statist. 29 (1958), 610: one by one below 16 elements, and where the
+        tensor that they are for is not `contiguous`; else in blocks of 16.
         """
         dtype, n = np.dtype(dtype), _size(shape)
-        if not std >= 0.0:
-            raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-        if n < 16:
-            x = _fma64(np.array([self._one_normal() for _ in range(n)]), std, mean)
-            return _narrow(x, dtype).reshape(shape)
+        if n < 16 or not contiguous:
+            return _narrow(self._normals(n, mean, std), dtype).reshape(shape)
         double = dtype.char == "d"
         block = _normals64 if double else _normals32
         out, whole = np.empty(n, dtype), n - n % 16
@@ -153,6 +153,10 @@ class Stream:
                 self._unit(n - whole, double)
             block(self._unit(16, double), mean, std, out[-16:])
         return out.reshape(shape)
+
+    def _normals(self, n: int, mean: float, std: float) -> Array:
+        """n normals in float64, one by one: the second of a pair waits in the generator."""
+        return _fma64(np.array([self._one_normal() for _ in range(n)]), std, mean)
 
     def _one_normal(self) -> float:
         if self._next_normal is not None:
@@ -174,11 +178,7 @@ class Stream:
 
     def integers(self, shape: Shape, dtype: DTypeLike, low: int, high: int) -> Array:
         """Integers low <= k < high in any dtype, as torch.randint and Tensor.random_(low, high)."""
-        if not low < high:
-            raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-        dtype, n, span = np.dtype(dtype), _size(shape), high - low
-        if dtype.kind in "iu" and not np.iinfo(dtype).min <= low <= high - 1 <= np.iinfo(dtype).max:
-            raise RuntimeError(f"to - 1 is out of bounds for {dtype}: random_ was given from={low}, to={high}")
+        n, span = _size(shape), high - low
         words = self._words64(n) if span >= 2**28 else self._raw(n)
         if span < 2**64:  # else the bits are taken as they are
             words %= np.uint64(span)
@@ -195,46 +195,71 @@ class Stream:
             words &= np.uint64(1 if dtype.kind == "b" else np.iinfo(dtype).max)
         return words.view(np.int64).astype(dtype).reshape(shape)
 
-    def bernoulli(self, p: ArrayLike, shape: Shape, dtype: DTypeLike) -> Array:
-        """Ones with probability p, else zeros, as torch.bernoulli and Tensor.bernoulli_.
-
-        p: a number, or an array that broadcasts to `shape`, whose dtype decides the bits of a draw.
-        """
-        p = np.asarray(p, None if isinstance(p, np.ndarray) else np.float64)
-        if not np.all((p >= 0) & (p <= 1)):
-            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-        return (self._unit(_size(shape), p.dtype.char == "d").reshape(shape) < p).astype(dtype)
-
     def exponential(self, shape: Shape, dtype: DTypeLike, rate: float = 1.0) -> Array:
         """Exponential numbers of the given rate, as Tensor.exponential_: the inverse of the distribution."""
-        if not rate > 0.0:
-            raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate}")
         log = _libm(np.log1p, -self._unit(_size(shape), double=True))
         return _narrow(-1.0 / rate * log, np.dtype(dtype)).reshape(shape)
 
-    def multinomial(self, weights: Array, num_samples: int, replacement: bool = False) -> NDArray[np.int64]:
-        """Indices drawn with probability proportional to `weights`, as torch.multinomial.
+    def geometric(self, shape: Shape, dtype: DTypeLike, p: float) -> Array:
+        """How many trials of probability p until the first success, as Tensor.geometric_: the inverse again."""
+        dtype = np.dtype(dtype)
+        with np.errstate(divide="ignore"):
+            log = _libm(np.log, self._unit(_size(shape), double=True))
+        trials = np.ceil(log / math.log1p(-p)).reshape(shape)
+        return _narrow(trials, dtype) if dtype.kind == "f" else trials.astype(np.int64).astype(dtype)
 
-        weights: (n,) or (m, n), of a float dtype; gives (num_samples,) or (m, num_samples). With replacement
-        the cumulative sum is searched; without, the largest of weight / exponential are taken (Efraimidis and
-        Spirakis, Inf. Process. Lett. 97 (2006), 181).
-        """
-        if weights.ndim not in (1, 2) or weights.dtype.kind != "f":
-            raise RuntimeError(f"multinomial expects 1 or 2 dimensions of floats, got {weights.dtype} {weights.shape}")
-        size = weights.shape[-1]
-        if num_samples <= 0 or (num_samples > size and not replacement):
-            raise RuntimeError(f"cannot sample {num_samples} of {size} with replacement={replacement}")
-        if not (np.all((weights >= 0) & np.isfinite(weights)) and np.all(np.any(weights > 0, axis=-1))):
-            raise RuntimeError("invalid multinomial distribution: needs finite weights >= 0 with a sum > 0 in each row")
-        if not replacement or num_samples == 1:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = weights / self.exponential(weights.shape, weights.dtype)
-            return np.argsort(-ratio, axis=-1, kind="stable")[..., :num_samples]
-        out = np.empty((*weights.shape[:-1], num_samples), np.int64)
-        for index in np.ndindex(weights.shape[:-1]):
-            sums = np.cumsum(weights[index], dtype=weights.dtype)
+    def log_normal(self, shape: Shape, dtype: DTypeLike, mean: float = 1.0, std: float = 2.0) -> Array:
+        """Numbers whose logarithms are normal, as Tensor.log_normal_: one by one."""
+        with np.errstate(over="ignore"):
+            x = _libm(np.exp, self._normals(_size(shape), mean, std))
+        return _narrow(x, np.dtype(dtype)).reshape(shape)
+
+    def cauchy(self, shape: Shape, dtype: DTypeLike, median: float = 0.0, sigma: float = 1.0) -> Array:
+        """Cauchy numbers, as Tensor.cauchy_: the inverse of the distribution."""
+        tan = _libm(np.tan, math.pi * (self._unit(_size(shape), double=True) - 0.5))
+        return _narrow(_fma64(tan, sigma, median), np.dtype(dtype)).reshape(shape)
+
+    def poisson(self, rates: Array) -> Array:
+        """Counts of the given mean rates, in their dtype, as torch.poisson."""
+        return np.array([self._one_poisson(rate) for rate in rates.ravel().tolist()], rates.dtype).reshape(rates.shape)
+
+    def _one_poisson(self, rate: float) -> int:
+        """Below 10 uniforms are multiplied (Knuth, The Art of Computer Programming 2, 3.4.1), from there candidates
+        rejected: PTRS of Hoermann, Insurance: Mathematics and Economics 12 (1993), 39."""
+        if rate == 0.0:
+            return 0
+        if rate < 10.0:
+            limit, product, count = math.exp(-rate), self._one_unit(), 0
+            while product > limit:
+                product *= self._one_unit()
+                count += 1
+            return count
+        root, log = math.sqrt(rate), math.log(rate)
+        b = 0.931 + 2.53 * root
+        a = -0.059 + 0.02483 * b
+        while True:
+            u, v = self._one_unit() - 0.5, self._one_unit()
+            us = 0.5 - abs(u)
+            count = math.floor((2.0 * a / us + b) * u + rate + 0.43)
+            if us >= 0.07 and v <= 0.9277 - 3.6224 / (b - 2.0):
+                return count
+            if count < 0 or (us < 0.013 and v > us):
+                continue
+            bound = math.log(v) + math.log(1.1239 + 1.1328 / (b - 3.4)) - math.log(a / (us * us) + b)
+            if bound <= -rate + count * log - math.lgamma(count + 1):
+                return count
+
+    def _one_unit(self) -> float:
+        high, low = self._raw(2).tolist()
+        return float(((high << 32 | low) & 0x1FFFFFFFFFFFFF) * 2.0**-53)
+
+    def choices(self, weights: Array, n: int) -> NDArray[np.int64]:
+        """n indices for each row of weights (rows, m), drawn with replacement: the cumulative sums are searched."""
+        out = np.empty((len(weights), n), np.int64)
+        for row, indices in zip(weights, out, strict=True):
+            sums = np.cumsum(row, dtype=np.promote_types(row.dtype, np.float32))
             sums /= sums[-1]
-            out[index] = np.searchsorted(sums.astype(np.float64), self._unit(num_samples, double=True))
+            indices[:] = np.searchsorted(sums.astype(np.float64), self._unit(n, double=True))
         return out
 
 
@@ -247,7 +272,8 @@ def _size(shape: Shape) -> int:
 
 def _narrow(x: Array, dtype: np.dtype[Any]) -> Array:
     """From float64; a float16 through float32, in two roundings, as PyTorch's."""
-    return x if dtype.char == "d" else x.astype(np.float32).astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        return x if dtype.char == "d" else x.astype(np.float32).astype(dtype, copy=False)
 
 
 def _libm(function: Callable[[Array], Array], x: Array) -> Array:

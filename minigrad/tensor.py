@@ -25,9 +25,8 @@ from minigrad.metadata import device as Device
 from minigrad.metadata import dtype as Dtype
 from minigrad.methods import OPERANDS, OPERATORS, Methods
 from minigrad.ops.arguments import axis_of
-from minigrad.ops.creation import array_of, number_as, require_float, sizes
+from minigrad.ops.creation import array_of, number_as, sizes
 from minigrad.printing import tensor_text
-from minigrad.random import Generator, default_generator
 
 
 @tensor_class
@@ -411,25 +410,6 @@ class Tensor(Conversions, Methods):
             ) from None
         bump(self, name)
         return self
-
-    def _draw(self, name: str, values: Array) -> Tensor:
-        return self._overwrite(wrap(values), name)
-
-    def uniform_(self, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-        """Set the elements to uniform numbers in [a, b)."""
-        check_writable(self)
-        require_float(self._array.dtype, "uniform_")
-        if a > b:
-            raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
-        return self._draw("uniform_", (generator or default_generator).uniform(self.shape, self._array.dtype, a, b))
-
-    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-        """Set the elements to normal numbers."""
-        check_writable(self)
-        require_float(self._array.dtype, "normal_")
-        if std < 0:
-            raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-        return self._draw("normal_", (generator or default_generator).normal(self.shape, self._array.dtype, mean, std))
 
     # from shapes and lists, in the dtype of this tensor
 

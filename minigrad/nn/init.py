@@ -8,8 +8,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
+from minigrad import ops
 from minigrad.autograd.grad_mode import no_grad
-from minigrad.ops import eye
+from minigrad.metadata import bool_
 from minigrad.random import Generator
 from minigrad.tensor import Tensor
 
@@ -45,6 +48,49 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
     return tensor.normal_(mean, std, generator=generator)
 
 
+def normal_share(x: float) -> float:
+    """The share of standard normal numbers below x."""
+    return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
+
+
+@no_grad()
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Normal, of those in [a, b], by rejection: von Neumann (1951).
+
+    Candidates are normal where more than 0.3 of them fall into [a, b], else uniform. A candidate whose probability of
+    being kept equals the number drawn for it to the last place may go the other way than in PyTorch.
+    """
+    if mean < a - 2 * std or mean > b + 2 * std:
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
+            "incorrect.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if normal_share((b - mean) / std) - normal_share((a - mean) / std) > 0.3:
+        low, high = tensor.new_tensor([a, b]).tolist()
+        tensor.normal_(mean, std, generator=generator)
+        while (outside := (tensor < low) | (tensor > high)).any():
+            again = ops.empty_like(tensor).normal_(mean, std, generator=generator)
+            tensor.copy_(ops.where(outside, again, tensor))
+        return tensor
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    pending = ops.ones_like(tensor, dtype=bool_)
+    while pending.any():
+        candidates = ops.empty_like(tensor).uniform_(a, b, generator=generator)
+        tensor.copy_(ops.where(pending, candidates, tensor))
+        log_density = candidates.sub_(mean).div_(std).pow_(2).mul_(-0.5).sub_(peak)
+        pending &= ops.empty_like(tensor).uniform_(generator=generator).log_() > log_density
+    return tensor
+
+
 @no_grad()
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """All `val`."""
@@ -68,7 +114,61 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix. ValueError unless 2-d."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return tensor.copy_(eye(*tensor.shape))
+    return tensor.copy_(ops.eye(*tensor.shape))
+
+
+@no_grad()
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """The kernels of a convolution that keeps its input. ValueError unless 3- to 5-d, its dim 0 whole groups."""
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if tensor.shape[0] % groups:
+        raise ValueError("dim 0 must be divisible by groups")
+    channels = tensor.shape[0] // groups
+    tensor.zero_()
+    for group in range(groups):
+        for i in range(min(channels, tensor.shape[1])):
+            tensor[(group * channels + i, i, *(n // 2 for n in tensor.shape[2:]))] = 1
+    return tensor
+
+
+@no_grad()
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
+    """A matrix with orthonormal rows or columns, times `gain`: Saxe et al. (2014). ValueError below 2-d.
+
+    By the QR decomposition of a normal matrix, the signs those of Mezzadri (2007). LAPACK's differ between builds: an
+    element may be some units of rounding, relative to 1, from PyTorch's.
+    """
+    if tensor.ndim < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if not tensor.numel():
+        return tensor
+    rows = tensor.shape[0]
+    flat = tensor.new_empty((rows, tensor.numel() // rows)).normal_(0, 1, generator=generator).numpy()
+    if flat.dtype == np.float16:
+        raise NotImplementedError("\"geqrf_cpu\" not implemented for 'Half': make the tensor in float32 first")
+    tall = flat if flat.shape[0] >= flat.shape[1] else flat.T
+    q, r = np.linalg.qr(tall)
+    q *= np.sign(np.diag(r))
+    tensor.view(flat.shape).copy_(ops.from_numpy(q if tall is flat else q.T))
+    tensor.mul_(gain)
+    return tensor
+
+
+@no_grad()
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+    """Normal, but for the share `sparsity` of each column, which is 0: Martens (2010). ValueError unless 2-d.
+
+    As in PyTorch, the generator draws the normals, and the default one which of them become 0.
+    """
+    if tensor.ndim != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    tensor.normal_(0, std, generator=generator)
+    for column in range(columns):
+        tensor[ops.randperm(rows)[:zeros], column] = 0
+    return tensor
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:
@@ -141,5 +241,7 @@ def deprecated(function: F) -> Callable[..., Tensor]:
 
 
 uniform, normal, constant = deprecated(uniform_), deprecated(normal_), deprecated(constant_)
+eye, dirac = deprecated(eye_), deprecated(dirac_)
 xavier_uniform, xavier_normal = deprecated(xavier_uniform_), deprecated(xavier_normal_)
 kaiming_uniform, kaiming_normal = deprecated(kaiming_uniform_), deprecated(kaiming_normal_)
+orthogonal, sparse = deprecated(orthogonal_), deprecated(sparse_)

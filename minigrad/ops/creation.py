@@ -263,7 +263,34 @@ def options(function: str, named: dict[str, Any], *names: str) -> list[Any]:
     for name in named:
         if name not in names and name not in ignored:
             raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
+    if named.get("pin_memory"):
+        raise RuntimeError(f"{function}(): pin_memory=True requires a CUDA or other accelerator backend: leave it out")
     return [named[name] for name in names if name in named]
+
+
+def memory_order(x: Array) -> list[int]:
+    """The dims of x from the outermost in memory to the innermost, as PyTorch's insertion sort finds them: an
+    expanded dim, of stride 0, compares equal to all."""
+    order = list(range(x.ndim))[::-1]
+    for i in range(1, x.ndim):
+        at = i
+        for j in reversed(range(i)):
+            (a, m), (b, n) = ((x.strides[d], x.shape[d]) for d in (order[j], order[at]))
+            if a and b:
+                if (a, m) > (b, n):
+                    order[j], order[at] = order[at], order[j]
+                    at = j
+                elif a < b:
+                    break
+    return order[::-1]
+
+
+def laid_out(x: Array, make: Callable[[tuple[int, ...]], Array]) -> Array:
+    """What `make` gives, of the shape of x, filled and laid out in memory in the order of x."""
+    if x.flags.c_contiguous:
+        return make(x.shape)
+    order = memory_order(x)
+    return make(tuple(x.shape[dim] for dim in order)).transpose(np.argsort(order))
 
 
 def filled(name: str, make: Callable[..., Array], doc: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
@@ -284,8 +311,8 @@ def filled(name: str, make: Callable[..., Array], doc: str) -> tuple[Callable[..
         input: Tensor, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
     ) -> Tensor:
         require_tensor(input, f"{name}_like")
-        like = input._array
-        return finished(make(like.shape, numpy_dtype(dtype) if dtype else like.dtype), requires_grad, device)
+        target = numpy_dtype(dtype) if dtype else input._array.dtype
+        return finished(laid_out(input._array, lambda shape: make(shape, target)), requires_grad, device)
 
     create.__name__ = create.__qualname__ = name
     create_like.__name__ = create_like.__qualname__ = f"{name}_like"
@@ -329,7 +356,8 @@ def full_like(
 ) -> Tensor:
     """A tensor of the shape and dtype of `input` filled with a number."""
     require_tensor(input, "full_like")
-    return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    filled = full(input.shape, fill_value, dtype=dtype or input.dtype, device=device)._array
+    return finished(laid_out(input._array, lambda shape: filled.reshape(shape)), requires_grad, device)
 
 
 def eye(
