@@ -304,7 +304,7 @@ def test_truncated_normals(
 
 @given(seed=seeds, rows=st.integers(1, 40), columns=st.integers(1, 40), dtype=st.sampled_from(["float32", "float64"]))
 def test_orthogonal_matrices(seed: int, rows: int, columns: int, dtype: str) -> None:
-    """LAPACK's decompositions differ between builds, by some units of rounding of the unit vectors."""
+    """LAPACK's decompositions differ between builds, by up to 22 units of rounding, relative to 1, in 600 matrices."""
     found = []
     for T in ENGINES:
         T.manual_seed(seed)
@@ -313,12 +313,9 @@ def test_orthogonal_matrices(seed: int, rows: int, columns: int, dtype: str) -> 
         found.append((x.detach().numpy(), T.get_rng_state().tolist()))
     (ours, state), (theirs, expected) = found
     assert state == expected
-    assert np.abs(ours - theirs).max() <= ORTHOGONAL_ULP * np.finfo(ours.dtype).eps * 2
+    assert np.abs(ours - theirs).max() <= 100 * 2 * np.finfo(ours.dtype).eps
     gram = ours @ ours.T if rows <= columns else ours.T @ ours
     np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=400 * np.finfo(ours.dtype).eps)
-
-
-ORTHOGONAL_ULP = 400.0
 
 
 @given(seed=seeds, rows=st.integers(1, 9), columns=st.integers(1, 9), sparsity=st.floats(0, 1))
@@ -329,4 +326,100 @@ def test_sparse_matrices(seed: int, rows: int, columns: int, sparsity: float) ->
         drawn = [T.nn.init.sparse_(T.zeros(rows, columns), sparsity)]
         drawn.append(T.nn.init.sparse_(T.zeros(rows, columns), sparsity, 2.0, T.Generator().manual_seed(1)))
         found.append((list(map(facts, drawn)), T.get_rng_state().tolist()))
+    assert found[0] == found[1]
+
+
+# the order of samples ------------------------------------------------------------------------------------------------
+
+SAMPLERS = {
+    "random": lambda D, n, count, g: D.RandomSampler(range(n), num_samples=count, generator=g),
+    "replacement": lambda D, n, count, g: D.RandomSampler(range(n), True, count, generator=g),
+    "subset": lambda D, n, count, g: D.SubsetRandomSampler(range(0, n, 2), g),
+    "weighted": lambda D, n, count, g: D.WeightedRandomSampler([1.0 + i % 3 for i in range(n)], count, generator=g),
+    "weighted once": lambda D, n, count, g: D.WeightedRandomSampler([1.0 + i % 3 for i in range(n)], n, False, g),
+}
+
+
+@given(
+    seed=seeds,
+    n=st.integers(1, 70),
+    batch=st.integers(1, 12),
+    kind=st.sampled_from(["sequential", "shuffle", *SAMPLERS]),
+    own=st.booleans(),
+    drop_last=st.booleans(),
+    count=st.integers(1, 100),
+)
+def test_loaders_draw_in_torchs_order(
+    seed: int, n: int, batch: int, kind: str, own: bool, drop_last: bool, count: int
+) -> None:
+    if BY_MKL and "weighted" in kind:
+        return
+    found = []
+    for T in ENGINES:
+        T.manual_seed(seed)
+        D = T.utils.data
+        generator = T.Generator().manual_seed(seed // 2) if own else None
+        sampler = SAMPLERS[kind](D, n, count, generator) if kind in SAMPLERS else None
+        shuffle = kind == "shuffle"
+        loader = D.DataLoader(
+            range(n), batch, shuffle or None, sampler=sampler, drop_last=drop_last, generator=generator
+        )
+        batches = [(epoch, len(loader), x.tolist(), T.rand(1).item()) for epoch in range(2) for x in loader]
+        states = [g.get_state().tolist() for g in (T.default_generator, generator) if g is not None]
+        found.append((batches, None if sampler is None else len(sampler), states))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_workers_change_neither_the_order_nor_the_state(persistent: bool) -> None:
+    found = []
+    for T in ENGINES:
+        T.manual_seed(3)
+        loader = T.utils.data.DataLoader(
+            range(20), 6, shuffle=True, num_workers=1, worker_init_fn=init_worker, persistent_workers=persistent
+        )
+        epochs = [[x.tolist() for x in loader] for _ in range(3)]
+        found.append((epochs, T.get_rng_state().tolist()))
+    assert found[0] == found[1]
+
+
+def init_worker(i: int) -> None:
+    """Called in torch's worker processes alone."""
+
+
+LOADERS = {
+    "pinned": lambda D: [x.tolist() for x in D.DataLoader(range(3), pin_memory=True)],
+    "fractions": lambda D: [s.indices for s in D.random_split(range(10), [0.5, 0.25, 0.25])],
+    "an empty fraction": lambda D: [s.indices for s in D.random_split(range(2), [0.9, 0.05, 0.05])],
+    "lengths": lambda D: [s.indices for s in D.random_split(range(10), [4, 6, 0])],
+    "too long": lambda D: D.random_split(range(10), [4, 7]),
+    "a fraction too large": lambda D: D.random_split(range(10), [1.5, -0.5]),
+    "persistent without workers": lambda D: D.DataLoader(range(3), persistent_workers=True),
+    "prefetch without workers": lambda D: D.DataLoader(range(3), prefetch_factor=2),
+    "negative prefetch": lambda D: D.DataLoader(range(3), num_workers=1, prefetch_factor=-1),
+    "negative timeout": lambda D: D.DataLoader(range(3), timeout=-1),
+    "no samples": lambda D: D.WeightedRandomSampler([1.0], 0),
+    "half a sample": lambda D: D.WeightedRandomSampler([1.0], 1.5),
+    "replacement 1": lambda D: D.WeightedRandomSampler([1.0], 1, 1),
+    "weights in rows": lambda D: D.WeightedRandomSampler([[1.0]], 1),
+    "weights that are ints": lambda D: list(D.WeightedRandomSampler([1, 2, 3], 9)),
+    "no weight": lambda D: list(D.WeightedRandomSampler([0.0], 1)),
+    "too few": lambda D: list(D.WeightedRandomSampler([1.0, 2.0], 3, False)),
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_loaders_and_samplers(name: str) -> None:
+    found = []
+    for T in ENGINES:
+        T.manual_seed(1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                result = LOADERS[name](T.utils.data)
+            except Exception as error:
+                result = type(error)
+        known = result if isinstance(result, (list, type)) else None
+        found.append((known, {w.category for w in caught}, T.get_rng_state().tolist()))
     assert found[0] == found[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -85,6 +86,15 @@ class DataLoader:
     ) -> None:
         if num_workers < 0:
             raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
+        if timeout < 0:
+            raise ValueError(f"timeout option should be non-negative, got {timeout}")
+        if prefetch_factor is not None and (num_workers == 0 or prefetch_factor < 0):
+            raise ValueError(
+                f"prefetch_factor option should be non-negative, and needs num_workers > 0: got {prefetch_factor} with "
+                f"num_workers={num_workers}; leave it out"
+            )
+        if persistent_workers and num_workers == 0:
+            raise ValueError("persistent_workers option needs num_workers > 0: leave it out")
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         self.iterable = isinstance(dataset, IterableDataset)
@@ -108,12 +118,23 @@ class DataLoader:
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
         self.sampler, self.batch_sampler, self.generator = sampler, batch_sampler, generator
         self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
+        self.persistent_workers, self._has_workers = persistent_workers, False
         batched = batch_sampler is not None or (self.iterable and batch_size is not None)
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
 
     def __iter__(self) -> Iterator[Any]:
-        # PyTorch draws the seed of its workers here, with or without workers, before the sampler draws its own.
-        (self.generator or default_generator).int64()
+        if self.pin_memory:
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be "
+                "used.",
+                UserWarning,
+                stacklevel=2,
+            )
+        # PyTorch draws the seed of its workers here, with or without them, before the sampler draws its own; but not
+        # where the workers of the last epoch go on.
+        if not self._has_workers:
+            (self.generator or default_generator).int64()
+            self._has_workers = self.persistent_workers
         if self.iterable:
             return self._iterate()
         if self.batch_sampler is None:

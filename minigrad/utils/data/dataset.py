@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -98,6 +99,12 @@ def random_split(
         counts = [math.floor(size * f) for f in lengths]
         for i in range(size - sum(counts)):
             counts[i % len(counts)] += 1
+        if 0 in counts:
+            warnings.warn(
+                f"Length of split at index {counts.index(0)} is 0. This might result in an empty dataset.",
+                UserWarning,
+                stacklevel=2,
+            )
     else:
         counts = [int(n) for n in lengths]
     if sum(counts) != size:
