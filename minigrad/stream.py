@@ -170,10 +170,14 @@ class Stream:
 
     def permutation(self, n: int) -> NDArray[np.int64]:
         """The integers 0 ... n - 1 in random order, as torch.randperm: Fisher and Yates, from the front."""
-        p = list(range(n))
+        target = np.arange(n)
         if n > 1:
-            for i, j in enumerate((self._raw(n - 1) % np.arange(n, 1, -1, dtype=np.uint64)).tolist()):
-                p[i], p[i + j] = p[i + j], p[i]
+            target[:-1] += (self._raw(n - 1) % np.arange(n, 1, -1, dtype=np.uint64)).view(np.int64)
+        if n >= 1000:
+            return _swapped(target)
+        p = list(range(n))
+        for i, j in enumerate(target.tolist()):
+            p[i], p[j] = p[j], p[i]
         return np.array(p, np.int64)
 
     def integers(self, shape: Shape, dtype: DTypeLike, low: int, high: int) -> Array:
@@ -274,6 +278,29 @@ def _narrow(x: Array, dtype: np.dtype[Any]) -> Array:
     """From float64; a float16 through float32, in two roundings, as PyTorch's."""
     with np.errstate(over="ignore"):
         return x if dtype.char == "d" else x.astype(np.float32).astype(dtype, copy=False)
+
+
+def _swapped(target: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0 ... n - 1 after p[i], p[target[i]] = p[target[i]], p[i] for i = 0 ... n - 1, where no target lies before i.
+
+    Step i leaves in place i what the last earlier step with the same target put there, and that is what then stood in
+    the place of that step: a chain of ever earlier steps, which is followed from all places at once.
+    """
+    n = len(target)
+    step, bits = np.arange(n), n.bit_length()
+    writes = np.sort(target << bits | step)  # by target, then by step
+    place, time = writes >> bits, writes & ((1 << bits) - 1)
+    again = place[1:] == place[:-1]
+    before = np.full(n, -1)  # the last step with the same target before each step
+    before[time[1:][again]] = time[:-1][again]
+    last = np.append(~again, True)
+    source = np.full(n, -1)  # the last step whose target is a place, before that place's own step
+    source[place[last]] = time[last]
+    source = np.where(source == step, before, source)
+    source = np.where(source < 0, step, source)
+    while not np.array_equal(source, further := source[source]):
+        source = further
+    return np.where(before < 0, target, source[before])
 
 
 def _libm(function: Callable[[Array], Array], x: Array) -> Array:

@@ -114,6 +114,12 @@ def test_large_draws(seed, dtype):
     draw_permutation(g, t, 64007, dtype, mean, std)
 
 
+@pytest.mark.parametrize("n", [998, 999, 1000, 1001, 1024, 5000, 1_000_003])
+def test_permutations_short_and_long(n):
+    for seed in range(1 if n > 9999 else 20):
+        draw_permutation(*pair(seed), n, np.float32, 0.0, 1.0)
+
+
 @pytest.mark.parametrize(("mean", "std"), [(6e-61, 3.0), (-6e-61, 3.0), (1e-17, 0.75), (1e-9, 1.1), (-1e3, 0.3)])
 @pytest.mark.parametrize("n", [15, 1000])
 def test_float64_is_rounded_once(n, mean, std):
