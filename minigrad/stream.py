@@ -340,22 +340,24 @@ def _fma64(x: Array, y: float, z: float) -> Array:
 
 
 def _fma32(x: Array, y: Array | float, z: Array | float) -> Array:
-    """x * y + z rounded once, in float32: the product of two float32 is exact in float64."""
+    """x * y + z rounded once, in float32: the product of two float32 is exact in float64.
+
+    Operands are converted before the operations, as NumPy is slow to convert within them.
+    """
     total = x.astype(np.float64)
-    total *= y
-    total += z
+    total *= np.asarray(y, np.float64)
+    total += np.asarray(z, np.float64)
     return total.astype(np.float32)
 
 
 def _horner(coefficients: Sequence[float], x: Array) -> Array:
-    """A polynomial in float32, by fused multiply-adds; x in float32."""
-    wide, narrow = x.astype(np.float64), np.empty_like(x)
-    total = wide * coefficients[0]
+    """A polynomial in float32, by fused multiply-adds; x has values of float32 in float64."""
+    total, narrow = x * coefficients[0], np.empty(x.shape, np.float32)
     for c in coefficients[1:-1]:
         total += c
         narrow[:] = total
         total[:] = narrow
-        total *= wide
+        total *= x
     total += coefficients[-1]
     return total.astype(np.float32)
 
@@ -393,7 +395,7 @@ def _normals32(u: Array, mean: float, std: float, out: Array) -> None:
     exponent = (bits - _SQRT_HALF) >> 23
     x = (bits - (exponent << 23)).view(np.float32) - 1.0
     e, square = exponent.astype(np.float32), x * x
-    log = _fma32(_horner(_LOG, x) * x, square, e * np.float32(-2.12194440e-4))
+    log = _fma32(_horner(_LOG, x.astype(np.float64)) * x, square, e * np.float32(-2.12194440e-4))
     log -= 0.5 * square
     log += x
     log += e * 0.693359375
@@ -405,9 +407,11 @@ def _normals32(u: Array, mean: float, std: float, out: Array) -> None:
     turns = ((angle * np.float32(4.0 / math.pi)).astype(np.int32) + 1) >> 1
     x = _fma32(turns, -_QUARTER_TURN, angle)
     square = x * x
-    cos = _fma32(_horner(_COS, square) * square, square, -0.5 * square)
+    wide = square.astype(np.float64)
+    cos = _fma32(_horner(_COS, wide) * square, wide, -0.5 * square)
     cos += 1.0
-    sin = _fma32(_horner(_SIN, square) * square, x, x)
+    wide_x = x.astype(np.float64)
+    sin = _fma32(_horner(_SIN, wide) * square, wide_x, wide_x)
     # The odd quarters swap the two; signs follow. Bit by bit, as np.where is slow on masks without a pattern.
     cos_bits, sin_bits = cos.view(np.int32), sin.view(np.int32)
     swap = (cos_bits ^ sin_bits) & -(turns & 1)
