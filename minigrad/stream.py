@@ -155,18 +155,18 @@ class Stream:
         return out.reshape(shape)
 
     def _normals(self, n: int, mean: float, std: float) -> Array:
-        """n normals in float64, one by one: the second of a pair waits in the generator."""
-        return _fma64(np.array([self._one_normal() for _ in range(n)]), std, mean)
-
-    def _one_normal(self) -> float:
-        if self._next_normal is not None:
-            x, self._next_normal = self._next_normal, None
-            return x
-        a, b, c, d = self._raw(4).tolist()
-        u1, u2 = ((a << 32 | b) & 0x1FFFFFFFFFFFFF) * 2.0**-53, ((c << 32 | d) & 0x1FFFFFFFFFFFFF) * 2.0**-53
-        radius, angle = math.sqrt(-2.0 * math.log1p(-u2)), 2.0 * math.pi * u1
-        self._next_normal = radius * math.sin(angle)
-        return radius * math.cos(angle)
+        """n normals in float64, one by one: the second of the last pair waits in the generator."""
+        x: list[float] = []
+        if n and self._next_normal is not None:
+            x.append(self._next_normal)
+            self._next_normal = None
+        u = self._unit((n - len(x) + 1) // 2 * 2, double=True).tolist()
+        for u1, u2 in zip(u[0::2], u[1::2], strict=True):
+            radius, angle = math.sqrt(-2.0 * math.log1p(-u2)), 2.0 * math.pi * u1
+            x += radius * math.cos(angle), radius * math.sin(angle)
+        if len(x) > n:
+            self._next_normal = x.pop()
+        return _fma64(np.array(x), std, mean)
 
     def permutation(self, n: int) -> NDArray[np.int64]:
         """The integers 0 ... n - 1 in random order, as torch.randperm: Fisher and Yates, from the front."""

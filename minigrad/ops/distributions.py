@@ -12,7 +12,6 @@ from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.inplace import check_writable
 from minigrad.autograd.node import Array, TensorBase, wrap
-from minigrad.metadata import dtype_of
 from minigrad.ops.arguments import convert
 from minigrad.ops.creation import laid_out, require_float
 from minigrad.ops.shaping import broadcast_to
@@ -80,16 +79,8 @@ def continuous(x: Tensor, kind: str) -> None:
 
 
 def uniform_values(like: Array, low: float, high: float, stream: Stream) -> Array:
-    """Uniform numbers in [low, high); RuntimeError where the dtype doesn't hold the bounds or their difference."""
+    """Uniform numbers in [low, high), bounds that the dtype holds. NotImplementedError unless it is a floating one."""
     require_float(like.dtype, "check_uniform_bounds")
-    name, largest = dtype_of(like.dtype), float(np.finfo(like.dtype).max)
-    for end, bound in ((low, "from"), (high, "to")):
-        require(-largest <= end <= largest, f"{bound} is out of bounds for {C_NAMES[name.name]}: got {end:g}")
-    require(low <= high, f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
-    require(
-        high - low <= largest,
-        f"uniform_ expects to-from <= {largest:g}, the largest {name.name}, but found to={high:g} and from={low:g}",
-    )
     return laid_out(like, lambda shape: stream.uniform(shape, like.dtype, low, high))
 
 
@@ -152,10 +143,8 @@ def bernoulli_values(like: Array, p: Tensor | float, stream: Stream) -> Tensor:
         require(0.0 <= number <= 1.0, f"bernoulli_ expects p to be in [0, 1], but got p={number:g}")
         return wrap((laid_out(like, lambda shape: stream.uniform(shape, np.float64)) < number).astype(like.dtype))
     require_float(p._array.dtype, "bernoulli_tensor_cpu_p_")
-    require(
-        bool(np.all((p._array >= 0) & (p._array <= 1))),
-        f"Expected p_in >= 0 && p_in <= 1 to be true, but got false: the probabilities are {p._array}",
-    )
+    if not np.all((p._array >= 0) & (p._array <= 1)):
+        raise RuntimeError(f"Expected p_in >= 0 && p_in <= 1 to be true, but got false: the probabilities are {p}")
     try:
         probability = np.broadcast_to(p._array, like.shape)
     except ValueError:
@@ -188,6 +177,16 @@ def uniform_(x: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Gener
     """Set the elements to uniform numbers in [from, to)."""
     low, high, stream = real(from_, "uniform_", "from"), real(to, "uniform_", "to"), source(generator, "uniform_")
     check_writable(x)
+    dtype = x._array.dtype
+    require_float(dtype, "check_uniform_bounds")
+    largest = float(np.finfo(dtype).max)
+    for end, bound in ((low, "from"), (high, "to")):
+        require(-largest <= end <= largest, f"{bound} is out of bounds for {C_NAMES[x.dtype.name]}: got {end:g}")
+    require(low <= high, f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
+    require(
+        high - low <= largest,
+        f"uniform_ expects to-from <= {largest:g}, the largest {x.dtype.name}, but found to={high:g} and from={low:g}",
+    )
     return fill(x, "uniform_", uniform_values(x._array, low, high, stream))
 
 

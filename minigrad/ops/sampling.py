@@ -154,8 +154,8 @@ def normal(
     if out is not None and out._array.shape != shape:
         resize(out, shape)
     like = place(shape, tensors[0]._array.dtype, None, out)
-    if isinstance(std, TensorBase):
-        require(bool(np.all(std._array >= 0)), f"normal expects all elements of std >= 0.0, but found std {std._array}")
+    if isinstance(std, TensorBase) and not np.all(std._array >= 0):
+        raise RuntimeError(f"normal expects all elements of std >= 0.0, but found std {std}")
     drawn = wrap(normal_values(like, 0.0, deviation, stream))
     if isinstance(std, TensorBase):
         drawn.mul_(std.detach())
