@@ -294,10 +294,8 @@ def _swapped(target: NDArray[np.int64]) -> NDArray[np.int64]:
     before = np.full(n, -1)  # the last step with the same target before each step
     before[time[1:][again]] = time[:-1][again]
     last = np.append(~again, True)
-    source = np.full(n, -1)  # the last step whose target is a place, before that place's own step
+    source = step.copy()  # the last step whose target is a place; the place's own where there is none
     source[place[last]] = time[last]
-    source = np.where(source == step, before, source)
-    source = np.where(source < 0, step, source)
     while not np.array_equal(source, further := source[source]):
         source = further
     return np.where(before < 0, target, source[before])
