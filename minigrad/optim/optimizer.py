@@ -1,19 +1,118 @@
-"""Optimizer: parameters in groups with hyper-parameters, and a state for each parameter."""
+"""Optimizer: parameters in groups with hyper-parameters, a state for each parameter, and what all steps have in common.
+
+The formulas are PyTorch's, in its order of operations. PyTorch rounds x + a * y once, by a fused multiply-add, where
+NumPy rounds twice, and its square root (MKL's) is not always the nearest number: results differ in the last places.
+"""
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
+from types import MethodType
 from typing import Any
 
+import numpy as np
+
+from minigrad.autograd.grad_mode import enable_grad
+from minigrad.autograd.grad_mode import state as thread
+from minigrad.autograd.node import Array, Where, caller, wrap
+from minigrad.metadata import float32, float64, get_default_dtype
 from minigrad.nn.modules.module import zero_gradients
 from minigrad.tensor import Tensor
+from minigrad.utils.hooks import Hooks, RemovableHandle, register
+
+Gradients = Iterator[tuple[Tensor, Array]]
+
+# Options that came with later versions of PyTorch, and what they are where a checkpoint is older.
+LATER_OPTIONS = {
+    "momentum": 0,
+    "centered": False,
+    "nesterov": False,
+    "amsgrad": False,
+    "maximize": False,
+    "foreach": None,
+    "capturable": False,
+    "differentiable": False,
+    "decoupled_weight_decay": False,
+    "fused": None,
+}
+
+
+def check_not_negative(**values: float | Tensor) -> None:
+    """ValueError, PyTorch's, for the first hyper-parameter that is negative or NaN, or a tensor of several numbers."""
+    for name, value in values.items():
+        if isinstance(value, Tensor) and value._array.size != 1:
+            raise ValueError(f"Tensor {name} must be 1-element")
+        if not value >= 0.0:
+            label = {"lr": "learning rate", "eps": "epsilon value"}.get(name, f"{name} value")
+            raise ValueError(f"Invalid {label}: {value}")
+
+
+def check_betas(betas: tuple[float | Tensor, float | Tensor]) -> None:
+    """ValueError for the first of two decay rates that is not in [0, 1)."""
+    for i in (0, 1):
+        if not 0.0 <= betas[i] < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]}")
+
+
+def number(value: float | Tensor) -> Any:
+    """A hyper-parameter as a Python or NumPy number; that of a tensor computes in the tensor's dtype, as in PyTorch."""
+    return value._array.reshape(())[()] if isinstance(value, Tensor) else value
+
+
+def scalar(value: float) -> Tensor:
+    """A number of the state, such as the count of steps: 0-d and float32, unless the default dtype is float64."""
+    return wrap(np.array(value, (float64 if get_default_dtype() is float64 else float32).numpy))
+
+
+def lerp(x: Array, y: Array, weight: float) -> None:
+    """x = (1 - weight) * x + weight * y, in place, from the end that is nearer, as torch.lerp."""
+    if weight < 0.5:
+        x += weight * (y - x)
+    else:
+        np.subtract(y, (1 - weight) * (y - x), out=x)
+
+
+def observed(step: Callable[..., Any]) -> Callable[..., Any]:
+    """step() with the hooks around it, and with a note of the call, which learning rate schedulers ask for."""
+
+    @functools.wraps(step)
+    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        self._opt_called = True
+        args = self, *args
+        for pre_hook in self._optimizer_step_pre_hooks.values():
+            changed = pre_hook(self, args, kwargs)
+            if changed is not None:
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise RuntimeError(
+                        f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}."
+                    )
+                args, kwargs = changed
+        result = step(*args, **kwargs)
+        for post_hook in self._optimizer_step_post_hooks.values():
+            post_hook(self, args, kwargs)
+        return result
+
+    run.observed = True  # type: ignore[attr-defined]
+    return run
+
+
+def loaded(p: Tensor, key: str, value: Any) -> Any:
+    """A copy of a value of p's saved state, in p's dtype; the count of steps keeps its own, or becomes a tensor."""
+    if key == "step":
+        return deepcopy(value) if isinstance(value, Tensor) else scalar(float(value))
+    return value.to(p.dtype).clone() if isinstance(value, Tensor) else deepcopy(value)
 
 
 class Optimizer:
-    """Base of all optimizers. `params` are tensors, or dicts with "params" and hyper-parameters of their own."""
+    """Base of all optimizers. `params` are tensors, or dicts with "params" and hyper-parameters of their own.
+
+    `foreach` and `fused` are PyTorch's choices of implementation, which are kept in the groups and change nothing;
+    `differentiable=True` and `capturable=True` are refused.
+    """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -22,6 +121,10 @@ class Optimizer:
                 f"{params.type()}: write [param]"
             )
         self.defaults = defaults
+        self._name = f"{type(self).__name__}.step"  # what errors say has written to a parameter
+        self._opt_called = False
+        self._optimizer_step_pre_hooks: Hooks = OrderedDict()
+        self._optimizer_step_post_hooks: Hooks = OrderedDict()
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
@@ -40,7 +143,10 @@ class Optimizer:
                 "optimizer parameters need to be organized in ordered collections, but the ordering of sets changes"
             )
         params = [params] if isinstance(params, Tensor) else list(params)
-        if params and all(isinstance(p, tuple) for p in params):  # as named_parameters() gives them
+        named = [isinstance(p, tuple) for p in params]  # as named_parameters() gives them
+        if any(named):
+            if not all(named):
+                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
             param_group = {**param_group, "param_names": [name for name, _ in params]}
             params = [p for _, p in params]
         if len({id(p) for p in params}) < len(params):
@@ -55,11 +161,27 @@ class Optimizer:
             if p._node is not None:
                 raise ValueError("can't optimize a non-leaf Tensor: give the leaf that it was computed from")
         known = {id(p) for group in self.param_groups for p in group["params"]}
+        if any(("param_names" in group) != ("param_names" in param_group) for group in self.param_groups):
+            raise ValueError(
+                "all optimizer param groups should be with/without names. cannot add param group "
+                f"{'with' if any(named) else 'without'} names to the optimizer"
+            )
         if any(id(p) in known for p in params):
             raise ValueError("some parameters appear in more than one parameter group")
-        self.param_groups.append(
-            {**param_group, **{k: param_group.get(k, v) for k, v in self.defaults.items()}, "params": params}
-        )
+        group = {**param_group, **{k: param_group.get(k, v) for k, v in self.defaults.items()}, "params": params}
+        self._check(group)
+        self.param_groups.append(group)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        """Refuse the options of a group that ask for what can't be done."""
+        if group.get("differentiable"):
+            raise NotImplementedError(
+                f"minigrad's {type(self).__name__} can't be differentiated through: write the update as operations"
+            )
+        if group.get("capturable"):
+            raise AssertionError("If capturable=True, params and state_steps must be on a GPU: minigrad knows none")
+        if group.get("fused") and group.get("foreach"):
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to zeros."""
@@ -67,8 +189,69 @@ class Optimizer:
             zero_gradients(group["params"], set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update the parameters from their gradients; to be defined by subclasses."""
+        """Update each parameter that has a gradient. Returns the loss of `closure`, which is called first, if given."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        where = caller()
+        for group in self.param_groups:
+            thread.quiet(self._update, group, self._gradients(group, where))
+        return loss
+
+    def _gradients(self, group: dict[str, Any], where: Where) -> Gradients:
+        """Each parameter that has a gradient, with the gradient as the options want it, which is not to be changed.
+
+        When the next one is asked for, the update of the last is done, and counts as a write to it.
+        """
+        decay = shrink = None
+        if group["weight_decay"]:
+            decay = number(group["weight_decay"])
+            if group.get("decoupled_weight_decay"):
+                decay, shrink = None, float(1 - number(group["lr"]) * decay)
+        maximize = group["maximize"]
+        for p in group["params"]:
+            if p._grad is None:
+                continue
+            grad = p._grad._array
+            if maximize:
+                grad = -grad
+            if decay is not None:
+                grad = grad + float(decay) * p._array
+            elif shrink is not None:
+                p._array *= shrink
+            yield p, grad
+            counter = p._counter
+            counter[:] = counter[0] + 1, self._name, where
+
+    def _update(self, group: dict[str, Any], gradients: Gradients) -> None:
+        """Change the arrays and the states of a group's parameters in place; to be defined by subclasses."""
         raise NotImplementedError
+
+    def _advance(self, p: Tensor, *names: str) -> tuple[Any, ...]:
+        """Count a step of p; its number, and the arrays of p's state, which begin as zeros."""
+        entries = self.state[p]
+        if not entries:
+            entries["step"] = scalar(0.0)
+            entries.update({name: wrap(np.zeros_like(p._array)) for name in names})
+        step = entries["step"]._array
+        step += 1
+        return step.item(), *(entries[name]._array for name in names)
+
+    def _observe(self) -> None:
+        """Observe step() from now on; an optimizer that nobody observes has nothing to pay."""
+        if not hasattr(self.step, "observed"):
+            self.step = MethodType(observed(type(self).step), self)  # type: ignore[method-assign]
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Let `hook(optimizer, args, kwargs)` run before each step; it may return other (args, kwargs) for it."""
+        self._observe()
+        return register(self._optimizer_step_pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Let `hook(optimizer, args, kwargs)` run after each step."""
+        self._observe()
+        return register(self._optimizer_step_post_hooks, hook)
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the groups, with parameters numbered in their order."""
@@ -79,7 +262,8 @@ class Optimizer:
                 numbers.setdefault(id(p), len(numbers))
             options = {key: value for key, value in group.items() if key != "params"}
             groups.append({**options, "params": [numbers[id(p)] for p in group["params"]]})
-        return {"state": {numbers[id(p)]: state for p, state in self.state.items()}, "param_groups": groups}
+        state = {numbers[id(p)] if isinstance(p, Tensor) else p: entries for p, entries in self.state.items()}
+        return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state_dict(). ValueError, and nothing loaded, where its groups have other lengths."""
@@ -96,19 +280,29 @@ class Optimizer:
                 f"(loaded, own) sizes are {lengths}"
             )
         by_number = {
-            number: p
+            i: p
             for a, b in zip(saved, self.param_groups, strict=True)
-            for number, p in zip(a["params"], b["params"], strict=True)
+            for i, p in zip(a["params"], b["params"], strict=True)
         }
-        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        for number, entries in state_dict["state"].items():
-            p = by_number[number]
-            state[p] = {k: v.to(p.dtype).clone() if isinstance(v, Tensor) else deepcopy(v) for k, v in entries.items()}
-        self.param_groups = [
-            {**deepcopy({k: v for k, v in a.items() if k != "params"}), "params": b["params"]}
-            for a, b in zip(saved, self.param_groups, strict=True)
-        ]
+        state: defaultdict[Any, Any] = defaultdict(dict)
+        for i, entries in state_dict["state"].items():
+            if i in by_number:
+                p = by_number[i]
+                state[p] = {key: loaded(p, key, value) for key, value in entries.items()}
+            else:
+                state[i] = deepcopy(entries)
+        self.param_groups = [self._loaded_group(a, b) for a, b in zip(saved, self.param_groups, strict=True)]
         self.state = state
+
+    def _loaded_group(self, saved: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+        """The options of a saved group, for the parameters of our own."""
+        group = deepcopy({key: value for key, value in saved.items() if key != "params"})
+        if "param_names" in own:
+            group.setdefault("param_names", own["param_names"])
+        later = {key: value for key, value in LATER_OPTIONS.items() if key in self.defaults and key not in group}
+        group = {**group, **later, "params": own["params"]}
+        self._check(group)
+        return group
 
     def __repr__(self) -> str:
         text = f"{type(self).__name__} ("

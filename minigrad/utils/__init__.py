@@ -1,5 +1,5 @@
 """Tools around training."""
 
-from minigrad.utils import data
+from minigrad.utils import data, hooks
 
-__all__ = ["data"]
+__all__ = ["data", "hooks"]
