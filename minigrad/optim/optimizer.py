@@ -194,9 +194,9 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        where = caller()
+        quiet, where = thread.quiet, caller()
         for group in self.param_groups:
-            thread.quiet(self._update, group, self._gradients(group, where))
+            quiet(self._update, group, self._gradients(group, where))
         return loss
 
     def _gradients(self, group: dict[str, Any], where: Where) -> Gradients:
@@ -204,25 +204,24 @@ class Optimizer:
 
         When the next one is asked for, the update of the last is done, and counts as a write to it.
         """
-        decay = shrink = None
-        if group["weight_decay"]:
-            decay = number(group["weight_decay"])
-            if group.get("decoupled_weight_decay"):
-                decay, shrink = None, float(1 - number(group["lr"]) * decay)
-        maximize = group["maximize"]
+        maximize, weight_decay = group["maximize"], group["weight_decay"]
+        if weight_decay:
+            decoupled = group.get("decoupled_weight_decay")
+            shrink = float(1 - number(group["lr"]) * number(weight_decay))
+            weight_decay = float(weight_decay)
         for p in group["params"]:
             if p._grad is None:
                 continue
             grad = p._grad._array
             if maximize:
                 grad = -grad
-            if decay is not None:
-                grad = grad + float(decay) * p._array
-            elif shrink is not None:
-                p._array *= shrink
+            if weight_decay:
+                if decoupled:
+                    p._array *= shrink
+                else:
+                    grad = grad + weight_decay * p._array
             yield p, grad
-            counter = p._counter
-            counter[:] = counter[0] + 1, self._name, where
+            p._counter[:] = p._counter[0] + 1, self._name, where
 
     def _update(self, group: dict[str, Any], gradients: Gradients) -> None:
         """Change the arrays and the states of a group's parameters in place; to be defined by subclasses."""
