@@ -227,15 +227,16 @@ class Optimizer:
         """Change the arrays and the states of a group's parameters in place; to be defined by subclasses."""
         raise NotImplementedError
 
-    def _advance(self, p: Tensor, *names: str) -> tuple[Any, ...]:
-        """Count a step of p; its number, and the arrays of p's state, which begin as zeros."""
+    def _advance(self, p: Tensor, *names: str, **numbers: float) -> tuple[Any, ...]:
+        """Count a step of p; its number, and the arrays of p's state: numbers, and what begins as zeros in p's shape."""
         entries = self.state[p]
         if not entries:
             entries["step"] = scalar(0.0)
+            entries.update({name: scalar(value) for name, value in numbers.items()})
             entries.update({name: wrap(np.zeros_like(p._array)) for name in names})
         step = entries["step"]._array
         step += 1
-        return step.item(), *(entries[name]._array for name in names)
+        return step.item(), *(entries[name]._array for name in (*numbers, *names))
 
     def _observe(self) -> None:
         """Observe step() from now on; an optimizer that nobody observes has nothing to pay."""
