@@ -228,7 +228,7 @@ class Optimizer:
         raise NotImplementedError
 
     def _advance(self, p: Tensor, *names: str, **numbers: float) -> tuple[Any, ...]:
-        """Count a step of p; its number, and the arrays of p's state: numbers, and what begins as zeros in p's shape."""
+        """Count a step of p; its number, and the arrays of p's state: numbers, and zeros of p's shape."""
         entries = self.state[p]
         if not entries:
             entries["step"] = scalar(0.0)
