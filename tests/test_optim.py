@@ -141,6 +141,10 @@ def plain(x: Any) -> Any:
     return (str(x.dtype), tuple(x.shape)) if hasattr(x, "dtype") else x
 
 
+def plain_values(states: dict[int, dict[str, Any]]) -> list[Any]:
+    return [entry.tolist() for entries in states.values() for entry in entries.values()]
+
+
 FULL = {
     "SGD": {"momentum": 0.9},
     "Adam": {"amsgrad": True},
@@ -195,6 +199,10 @@ def test_a_loaded_state_is_a_copy_in_the_parameters_dtype(name: str) -> None:
         for key, entry in other.state[p].items():
             assert entry is not state["state"][i][key]
             assert entry.dtype is (minigrad.float32 if key == "step" else minigrad.float64)
+    before = plain_values(state["state"])
+    optimizer.load_state_dict(state)
+    optimizer.step()
+    assert plain_values(state["state"]) == before
 
 
 @pytest.mark.parametrize("name", ["Adam", "RMSprop", "Adagrad"])
