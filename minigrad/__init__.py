@@ -48,6 +48,7 @@ from minigrad.random import (
     set_rng_state,
 )
 from minigrad.serialization import load, save
+from minigrad.storage import TypedStorage, UntypedStorage, is_storage
 from minigrad.tensor import Tensor, is_tensor
 
 from minigrad.ops import *  # isort: skip  # after minigrad.tensor, the module, whose name the function takes over

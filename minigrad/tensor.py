@@ -15,6 +15,7 @@ from minigrad.autograd.graph import apply, backward
 from minigrad.autograd.inplace import as_it_was, bump, check_writable, commit, refresh
 from minigrad.autograd.node import Array, Node, TensorBase, named, tensor_class, wrap
 from minigrad.conversion import Conversions
+from minigrad.memory import Memory
 from minigrad.metadata import (
     CPU,
     Size,
@@ -27,10 +28,11 @@ from minigrad.methods import OPERANDS, OPERATORS, Methods
 from minigrad.ops.arguments import axis_of
 from minigrad.ops.creation import array_of, number_as, sizes
 from minigrad.printing import tensor_text
+from minigrad.storage import memory, owner
 
 
 @tensor_class
-class Tensor(Conversions, Methods):
+class Tensor(Memory, Conversions, Methods):
     """An n-dimensional array whose operations can be differentiated; `torch.tensor(data)` makes one.
 
     Tensor(data) and Tensor(*sizes) are PyTorch's old constructors: the default dtype, from data or uninitialised.
@@ -81,23 +83,6 @@ class Tensor(Conversions, Methods):
         if not self._array.ndim:
             raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
         return axis_of(dim, self._array.ndim)
-
-    def stride(self, dim: int | None = None) -> Any:
-        """How many elements apart neighbours along each dim, or one dim, lie in memory."""
-        steps = tuple(s // self._array.itemsize for s in self._array.strides)
-        return steps if dim is None else steps[self._axis(dim)]
-
-    def storage_offset(self) -> int:
-        """How many elements into its storage the tensor begins."""
-        owner = self._array
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        start = self._array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-        return int(start // self._array.itemsize)
-
-    def data_ptr(self) -> int:
-        """The address of the first element."""
-        return int(self._array.__array_interface__["data"][0])
 
     def dim(self) -> int:
         """The number of dims."""
@@ -330,15 +315,19 @@ class Tensor(Conversions, Methods):
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
                 "moment: use .detach().clone()"
             )
-        copy = memo[id(self)] = rebuild(type(self), self._array.copy(order="K"), self._requires_grad, None, {})
+        data, start = memory(self._array)
+        shared = memo.setdefault((id(owner(self._array)), "memory"), data.copy())  # type: ignore[call-overload]
+        array = np.ndarray(self._array.shape, self._array.dtype, shared, start, self._array.strides)
+        copy = memo[id(self)] = rebuild(type(self), array, self._requires_grad, {})
         copy._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
         copy.__dict__.update(deepcopy(self.__dict__, memo))
         return copy
 
     def __reduce__(self) -> Any:
-        if self.grad_fn is not None:
-            raise RuntimeError("a tensor with history can't be pickled: use .detach()")
-        return rebuild, (type(self), self._array, self._requires_grad, self._grad, self.__dict__)
+        """For pickle and copy.copy: a leaf without its gradient. A pickle has all of the memory, a copy shares it."""
+        array, (data, start) = self._array, memory(self._array)
+        layout = array.shape, array.dtype, start, array.strides
+        return rebuild_from, (type(self), data, layout, self.requires_grad, self.__dict__)
 
     # NumPy's protocols. While the engine runs rules on Tensors, NumPy's functions record; at all other times they
     # convert, or raise where gradients would be lost.
@@ -352,7 +341,12 @@ class Tensor(Conversions, Methods):
             return apply(function, *inputs, **params)
         if method == "__call__" and isinstance(inputs[0], np.generic) and ufunc in OPERATORS and not params:
             return OPERATORS[ufunc](*inputs)  # a NumPy number on the left of an operator
+        out = params.get("out", ())
+        if any(isinstance(x, Tensor) for x in out):
+            raise TypeError(f"return arrays must be of ArrayType: use torch's function, or out=array, in {ufunc}")
         result = function(*(x.numpy() if isinstance(x, Tensor) else x for x in inputs), **params)
+        if out:
+            return result
         return wrap(np.asarray(result)) if isinstance(result, (np.ndarray, np.generic)) else result
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -441,15 +435,21 @@ def plain(x: Any) -> Any:
     return type(x)(map(plain, x)) if type(x) in (list, tuple) else x
 
 
-def rebuild(
-    cls: type[Tensor], array: Array, requires_grad: bool, grad: Tensor | None, attributes: dict[str, Any]
-) -> Tensor:
-    """A leaf of the given class from its parts: what pickle and deepcopy call."""
+def rebuild(cls: type[Tensor], array: Array, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
+    """A leaf of the given class from its parts."""
     tensor = object.__new__(cls)
-    for field, value in zip(TensorBase.__slots__[1:], (array, [0], grad, None, requires_grad, None), strict=True):
+    for field, value in zip(TensorBase.__slots__[1:], (array, [0], None, None, requires_grad, None), strict=True):
         setattr(tensor, field, value)
     tensor.__dict__.update(attributes)
     return tensor
+
+
+def rebuild_from(
+    cls: type[Tensor], data: Array, layout: Any, requires_grad: bool, attributes: dict[str, Any]
+) -> Tensor:
+    """A leaf that lies in the given bytes: what pickle and copy.copy call."""
+    shape, dtype, start, strides = layout
+    return rebuild(cls, np.ndarray(shape, dtype, data, start, strides), requires_grad, attributes)
 
 
 def legacy(dtype: Dtype | None, data: tuple[Any, ...]) -> Tensor:

@@ -57,18 +57,12 @@ class Describer:
         return self.numbers.setdefault((kind, key), len(self.numbers))
 
     def tensor(self, x):
-        array = x.detach().numpy()
-        owner = array
-        while isinstance(x, minigrad.Tensor) and isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        if isinstance(x, torch.Tensor):
-            size, place = x.untyped_storage().nbytes(), x.untyped_storage().data_ptr()
-        else:
-            size, place = owner.nbytes, owner.__array_interface__["data"][0]
+        size, place = x.untyped_storage().nbytes(), x.untyped_storage().data_ptr()
+        steps = x.stride() if x.numel() else None  # NumPy has other strides for arrays without elements
         return (
             ("shared as", self.number("tensor", id(x), x), self.number("storage", place, x) if size else None),
-            (str(x.dtype), tuple(x.shape), x.stride(), x.storage_offset(), size, x.requires_grad),
-            (array.tobytes(), sorted(x.__dict__.items())),
+            (str(x.dtype), tuple(x.shape), steps, x.storage_offset(), size, x.requires_grad),
+            (x.detach().numpy().tobytes(), sorted(x.__dict__.items())),
         )
 
     def __call__(self, x):

@@ -157,6 +157,10 @@ def check_writable(tensor: Tensor) -> None:
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory "
                 "location. Please clone() the tensor before performing the operation."
             )
+    if not tensor._array.flags.writeable:
+        raise RuntimeError(
+            "the tensor shares the memory of a read-only array (or buffer), which can't be written to: use .clone()"
+        )
     if state.grad and tensor._requires_grad and tensor._node is None:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation. "

@@ -18,7 +18,7 @@ class Parameter(Tensor):
         source: Tensor = legacy(float32, ()) if data is None else data
         if not isinstance(source, TensorBase):
             raise TypeError(f"Parameter data has to be a tensor, but got {type(data).__name__}")
-        parameter = rebuild(cls, source._array, False, None, {})
+        parameter = rebuild(cls, source._array, False, {})
         parameter._counter = source._counter
         parameter.requires_grad = requires_grad
         return parameter  # type: ignore[return-value]
@@ -27,9 +27,10 @@ class Parameter(Tensor):
         """All is done in __new__, which a subclass with another signature may rely on."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
-        copy = super().__deepcopy__(memo)
-        copy._grad = None  # as PyTorch's: unlike that of a tensor, a parameter's copy has no gradient
-        return copy  # type: ignore[return-value]
+        """A parameter with memory of its own; unlike the copy of a tensor, without gradient and attributes."""
+        if id(self) not in memo:
+            memo[id(self)] = rebuild(type(self), self._array.copy(order="K"), self.requires_grad, {})
+        return memo[id(self)]  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

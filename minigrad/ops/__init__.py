@@ -39,6 +39,7 @@ from minigrad.ops.creation import (
     zeros,
     zeros_like,
 )
+from minigrad.ops.exchange import asarray, from_dlpack, frombuffer, to_dlpack
 from minigrad.ops.indexing import (
     gather,
     index_select,
@@ -189,6 +190,7 @@ __all__ = [
     "argmin",
     "argsort",
     "as_tensor",
+    "asarray",
     "asin",
     "atan",
     "atan2",
@@ -231,7 +233,9 @@ __all__ = [
     "floor",
     "floor_divide",
     "fmod",
+    "from_dlpack",
     "from_numpy",
+    "frombuffer",
     "full",
     "full_like",
     "gather",
@@ -320,6 +324,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tile",
+    "to_dlpack",
     "topk",
     "transpose",
     "tril",

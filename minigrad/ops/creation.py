@@ -215,6 +215,11 @@ def check_array(array: Array) -> None:
             "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
             "currently supported. (You can probably work around this by making a copy of your array with array.copy().)"
         )
+    if any(s % array.itemsize for s in array.strides):
+        raise ValueError(
+            "given numpy array strides not a multiple of the element byte size: use array.copy(), which has memory of "
+            "its own"
+        )
     if not array.dtype.isnative:
         raise ValueError("given numpy array has byte order different from the native byte order: use .astype()")
 
@@ -241,7 +246,7 @@ def from_numpy(array: Array) -> Tensor:
             UserWarning,
             stacklevel=2,
         )
-    return wrap(array.view(np.ndarray))
+    return wrap(np.asarray(array.data))  # not a view of `array`, whose base would be the storage
 
 
 def sizes(shape: tuple[Any, ...], name: str = "new") -> tuple[int, ...]:

@@ -1,5 +1,5 @@
 """Tools around training."""
 
-from minigrad.utils import data, hooks
+from minigrad.utils import data, dlpack, hooks
 
-__all__ = ["data", "hooks"]
+__all__ = ["data", "dlpack", "hooks"]

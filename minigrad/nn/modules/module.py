@@ -30,6 +30,7 @@ class Module:
     """
 
     training: bool
+    _version = 1  # of the names and shapes of the state, noted in checkpoints
     _buffer_names: dict[str, bool]  # whether each buffer is saved
     _empty: set[str]  # the names of parameters that are registered as None
 
@@ -219,14 +220,24 @@ class Module:
             if isinstance(value, Module):
                 yield from value._state(f"{prefix}{name}.")
 
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-        """The parameters and persistent buffers by dotted name, detached but sharing memory."""
-        return OrderedDict((name, x if keep_vars else x.detach()) for name, x in self._state(prefix))
+    def state_dict(self, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+        """The parameters and persistent buffers by dotted name, detached but sharing memory.
+
+        They are put into `destination`, or into a new OrderedDict, whose `_metadata` has the version of each module.
+        """
+        if destination is None:
+            destination = OrderedDict()
+            destination._metadata = OrderedDict()
+        if hasattr(destination, "_metadata"):
+            for name, module in self.named_modules(prefix=prefix[:-1], remove_duplicate=False):
+                destination._metadata[name] = {"version": module._version}
+        destination.update((name, x if keep_vars else x.detach()) for name, x in self._state(prefix))
+        return destination
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
-        """Copy the tensors of `state_dict` into the parameters and buffers.
+        """Copy the tensors of `state_dict` into the parameters and buffers; `assign` puts them in their place.
 
         RuntimeError for wrong shapes and, where `strict`, missing or unexpected keys. Unlike PyTorch, which has then
         loaded what fits, nothing is loaded where there is an error.
@@ -241,30 +252,44 @@ class Module:
             errors.append(f"Missing key(s) in state_dict: {', '.join(map(quoted, missing))}. ")
         if strict and unexpected:
             errors.append(f"Unexpected key(s) in state_dict: {', '.join(map(quoted, unexpected))}. ")
-        for name, value in own.items():
-            given = state_dict.get(name)
-            if name in state_dict and not isinstance(given, TensorBase):
-                errors.append(f"{name}: expected a Tensor from the checkpoint, got {type(given).__name__}.")
+        given = {name: state_dict[name] for name in own if name in state_dict}
+        for name, x in given.items():
+            value = own[name]
+            if not isinstance(x, Tensor):
+                errors.append(f"{name}: expected a Tensor from the checkpoint, got {type(x).__name__}.")
             elif isinstance(value, UninitializedParameter):
                 continue
-            elif isinstance(given, TensorBase) and given.shape != value.shape:  # type: ignore[attr-defined]
+            elif x._array.shape == (1,) and not value.ndim:
+                given[name] = x[0]  # PyTorch before 0.4 had no 0-d tensors
+            elif x.shape != value.shape:
                 errors.append(
-                    f"size mismatch for {name}: copying a param with shape {Size(given._array.shape)} from checkpoint, "
+                    f"size mismatch for {name}: copying a param with shape {Size(x._array.shape)} from checkpoint, "
                     f"the shape in current model is {value.shape}."
                 )
+            elif assign and value.requires_grad and x._array.dtype.kind != "f":
+                errors.append(f"{name}: only Tensors of floating point dtype can require gradients, not {x.dtype}.")
         if errors:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
-        with no_grad():
-            for name, value in own.items():
-                if isinstance(value, UninitializedParameter) and name in state_dict:
-                    if isinstance(state_dict[name], UninitializedParameter):
-                        continue
-                    value.materialize(state_dict[name].shape)
-                if name in state_dict and assign:
-                    value.data = state_dict[name].detach()
-                elif name in state_dict:
-                    value.copy_(state_dict[name])
+        for name, x in given.items():
+            old = own[name]
+            if isinstance(old, UninitializedParameter):
+                if isinstance(x, UninitializedParameter):
+                    continue
+                old.materialize(x.shape)
+            if assign:
+                self._assign(name, old, x)
+            else:
+                with no_grad():
+                    old.copy_(x)
         return IncompatibleKeys(missing, unexpected)
+
+    def _assign(self, name: str, old: Tensor, new: Tensor) -> None:
+        """Put a tensor of a state_dict in the place of a parameter or buffer."""
+        if isinstance(old, Parameter):
+            new = new if isinstance(new, Parameter) else Parameter(new)
+            new.requires_grad = old.requires_grad
+        path, _, attribute = name.rpartition(".")
+        setattr(self.get_submodule(path), attribute, new)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to zeros."""
