@@ -381,3 +381,12 @@ class TestDamageOfTheOldFormat:
         assert OLD.count(old) >= 1
         with pytest.raises(REFUSALS, match=named):
             load(io.BytesIO(OLD.replace(old, new)))
+
+    def test_what_is_missing_is_not_made_up(self):
+        data = OURS.dump([minigrad.arange(3), minigrad.arange(4)], _use_new_zipfile_serialization=False)
+        shorter = data[:-8].replace(struct.pack("<q", 4) + bytes(8), struct.pack("<q", 3) + bytes(8))
+        fewer = data[:-40].replace(pickle.dumps(["0", "1"], 2), pickle.dumps(["0"], 2))
+        for damaged in (shorter, fewer):
+            assert len(damaged) < len(data) - 7
+            with pytest.raises(RuntimeError, match="damaged"):
+                load(io.BytesIO(damaged))

@@ -28,9 +28,8 @@ class Parameter(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         """A parameter with memory of its own; unlike the copy of a tensor, without gradient and attributes."""
-        if id(self) not in memo:
-            memo[id(self)] = rebuild(type(self), self._array.copy(order="K"), self.requires_grad, {})
-        return memo[id(self)]  # type: ignore[no-any-return]
+        copy = memo[id(self)] = rebuild(type(self), self._array.copy(order="K"), self.requires_grad, {})
+        return copy  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

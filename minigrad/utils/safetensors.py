@@ -52,7 +52,7 @@ def load(data: bytes) -> dict[str, Tensor]:
     for name, entry in entries:
         check_dtype(name, entry["dtype"])
     return {
-        name: from_numpy(np.frombuffer(bytearray(x["data"]), DTYPES[x["dtype"]].numpy).reshape(x["shape"]))
+        name: from_numpy(np.frombuffer(x["data"], DTYPES[x["dtype"]].numpy).reshape(x["shape"]))
         for name, x in sorted(entries, key=lambda entry: entry[0])  # the library's order is random
     }
 
