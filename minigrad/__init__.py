@@ -3,6 +3,7 @@
 from math import e, inf, nan, pi
 
 from minigrad import autograd, cuda, nn, optim, random, utils
+from minigrad.as_torch import install_as_torch, real_torch
 from minigrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.legacy import (
     BoolTensor,

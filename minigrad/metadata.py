@@ -12,6 +12,7 @@ import numpy as np
 class dtype:
     """The type of a tensor's elements; `torch.float32` and its siblings are the only instances."""
 
+    __module__ = "minigrad"
     __slots__ = ("is_floating_point", "itemsize", "legacy", "name", "numpy")
 
     def __init__(self, name: str, legacy: str) -> None:
@@ -78,6 +79,7 @@ def set_default_dtype(d: dtype) -> None:
 class Size(tuple[int, ...]):
     """A shape: a tuple of ints that prints as PyTorch's."""
 
+    __module__ = "minigrad"
     __slots__ = ()
 
     def numel(self) -> int:
@@ -102,6 +104,7 @@ class Size(tuple[int, ...]):
 class device:
     """Where a tensor lives. Tensors live on the CPU; other devices can be named, as PyTorch's CPU build lets one."""
 
+    __module__ = "minigrad"
     __slots__ = ("index", "type")
     index: int | None
     type: str

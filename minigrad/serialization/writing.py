@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any, ClassVar
 
+from minigrad.as_torch import own_name
 from minigrad.autograd.node import Array, TensorBase
 from minigrad.metadata import Size
 from minigrad.nn.parameter import Parameter
@@ -50,8 +51,9 @@ class Pickler(pickle._Pickler):
         return NAMES.get(id(obj), NotImplemented)  # a name goes to save_global
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
-        if id(obj) in NAMES:
-            module, _, name = NAMES[id(obj)].rpartition(".")
+        known = NAMES.get(id(obj)) or own_name(obj)
+        if known:
+            module, _, name = known.rpartition(".")
             self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())  # type: ignore[attr-defined]
             self.memoize(obj)  # type: ignore[attr-defined]
         else:
