@@ -1,10 +1,10 @@
 """Autograd in one line: y = w x + b at x = 1, w = 2, b = 3, and its three derivatives w, x and 1.
 
-Run: python examples/autograd_basics.py
+Run: minigrad run examples/autograd_basics.py
 """
 
-import minigrad as torch
-from minigrad.autograd import Variable
+import torch
+from torch.autograd import Variable
 
 # Create tensors. Variable(t, requires_grad=True) is the old spelling of t.requires_grad_()
 x = Variable(torch.Tensor([1]), requires_grad=True)

@@ -3,14 +3,13 @@
 The curve is redrawn every 10 steps (on screen it moves; each drawing is saved too): ten kinked lines bend into a
 parabola.
 
-Run: python examples/curve_fitting_net.py
+Run: minigrad run examples/curve_fitting_net.py
 """
 
 import matplotlib.pyplot as plt
 import plots
-
-import minigrad as torch
-import minigrad.nn.functional as F
+import torch
+import torch.nn.functional as F
 
 torch.manual_seed(1)
 

@@ -3,14 +3,13 @@
 `k.data` is k's memory without its history: what is done to it is not recorded. (Newer code writes
 `with torch.no_grad(): k -= ...`, as `two_layer_net_autograd.py` does.)
 
-Run: python examples/curve_fitting_tensors.py
+Run: minigrad run examples/curve_fitting_tensors.py
 """
 
 import matplotlib.pyplot as plt
 import plots
-
-import minigrad as torch
-from minigrad.autograd import Variable
+import torch
+from torch.autograd import Variable
 
 torch.manual_seed(0)
 

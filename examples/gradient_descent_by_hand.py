@@ -4,14 +4,13 @@ Descent sees the slope under its feet and nothing else. It stops where the slope
 of the lesser of two valleys (a local minimum) or the top of a pass (a saddle). The derivatives written by hand are
 checked against autograd.
 
-Run: python examples/gradient_descent_by_hand.py
+Run: minigrad run examples/gradient_descent_by_hand.py
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 import plots
-
-import minigrad as torch
+import torch
 
 x_data = [1.0, 2.0, 3.0]
 y_data = [2.0, 4.0, 6.0]

@@ -5,14 +5,13 @@ nothing; too small weights let the signal die out; Xavier's variance 2 / (fan_in
 He's 2 / fan_in makes up for the half that ReLU cuts off. From zeros all units of a hidden layer get equal
 gradients and stay equal for ever, while linear and logistic regression, which have no hidden layer, learn well.
 
-Run: python examples/initialisation.py
+Run: minigrad run examples/initialisation.py
 """
 
 import matplotlib.pyplot as plt
 import plots
-
-import minigrad as torch
-import minigrad.nn as nn
+import torch
+import torch.nn as nn
 
 torch.manual_seed(0)
 

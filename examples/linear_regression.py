@@ -3,15 +3,14 @@
 Every PyTorch training loop has the five lines of this one: predict, measure the loss, clear the old gradients,
 backpropagate, step. Prints the loss, draws the line as it turns, and saves the model.
 
-Run: python examples/linear_regression.py
+Run: minigrad run examples/linear_regression.py
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 import plots
-
-import minigrad as torch
-import minigrad.nn as nn
+import torch
+import torch.nn as nn
 
 # Hyper-parameters
 input_size = 1

@@ -2,15 +2,14 @@
 
 The data are those of `linear_regression_scratch.py`, which builds the same training loop from tensors alone.
 
-Run: python examples/linear_regression_concise.py
+Run: minigrad run examples/linear_regression_concise.py
 """
 
 import matplotlib.pyplot as plt
 import plots
-
-import minigrad as torch
-from minigrad import nn
-from minigrad.utils import data
+import torch
+from torch import nn
+from torch.utils import data
 
 torch.manual_seed(0)
 

@@ -3,7 +3,7 @@
 The inputs run to 100, so the loss is steep in the slope (hence the learning rate of 1e-4) and flat in the
 intercept: the slope is found in ten epochs, the intercept has hardly moved after 2000.
 
-Run: python examples/linear_regression_csv.py
+Run: minigrad run examples/linear_regression_csv.py
 """
 
 import os
@@ -11,9 +11,8 @@ import os
 import matplotlib.pyplot as plt
 import numpy as np
 import plots
-
-import minigrad as torch
-import minigrad.nn as nn
+import torch
+import torch.nn as nn
 
 torch.manual_seed(0)
 

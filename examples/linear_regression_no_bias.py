@@ -2,15 +2,14 @@
 
 `size_average=False` is the old spelling of `reduction="sum"`: it works, and warns.
 
-Run: python examples/linear_regression_no_bias.py
+Run: minigrad run examples/linear_regression_no_bias.py
 """
 
 import matplotlib.pyplot as plt
 import plots
-
-import minigrad as torch
-import minigrad.nn as nn
-from minigrad.autograd import Variable
+import torch
+import torch.nn as nn
+from torch.autograd import Variable
 
 torch.manual_seed(2)
 

@@ -3,7 +3,7 @@
 Beside what SGD finds: the closed-form solution of the same problem, and what a learning rate too small and too
 large does.
 
-Run: python examples/linear_regression_scratch.py
+Run: minigrad run examples/linear_regression_scratch.py
 """
 
 import random
@@ -11,8 +11,7 @@ import random
 import matplotlib.pyplot as plt
 import numpy as np
 import plots
-
-import minigrad as torch
+import torch
 
 torch.manual_seed(0)
 random.seed(0)

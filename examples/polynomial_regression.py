@@ -2,17 +2,16 @@
 
 A linear layer learns the four numbers from batches of 32 random points, until the loss is below 1e-3.
 
-Run: python examples/polynomial_regression.py
+Run: minigrad run examples/polynomial_regression.py
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 import plots
+import torch
+import torch.nn as nn
+from torch.autograd import Variable
 from tqdm import tqdm
-
-import minigrad as torch
-import minigrad.nn as nn
-from minigrad.autograd import Variable
 
 torch.manual_seed(0)
 

@@ -1,13 +1,12 @@
 """A tensor and its Variable. In old tutorials a Variable is a tensor that autograd watches; today both are Tensors.
 
-Run: python examples/tensor_and_variable.py
+Run: minigrad run examples/tensor_and_variable.py
 """
 
 import matplotlib.pyplot as plt
 import plots
-
-import minigrad as torch
-from minigrad.autograd import Variable
+import torch
+from torch.autograd import Variable
 
 tensor = torch.FloatTensor([[1, 2], [3, 4]])
 variable = Variable(tensor, requires_grad=True)

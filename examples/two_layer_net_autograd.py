@@ -3,14 +3,13 @@
 `loss.backward()` fills `w1.grad` and `w2.grad`; the update is made under `no_grad`, because it is no part of the
 function that is being differentiated, and clears the gradients, because `backward` adds to what is there.
 
-Run: python examples/two_layer_net_autograd.py
+Run: minigrad run examples/two_layer_net_autograd.py
 """
 
 import matplotlib.pyplot as plt
 import plots
+import torch
 from tqdm import tqdm
-
-import minigrad as torch
 
 torch.manual_seed(0)
 

@@ -1,9 +1,9 @@
 """Runs an example under minigrad or under torch and records its trajectory: what it prints, each loss, each update.
 
-The script is the one that a reader runs. Only its imports are replaced (for torch), and its dtypes (for float64);
-its figures are drawn but not saved. Each call of `backward` marks a step: the loss is that on which it was called,
-the parameters are the leaves among the variables of the caller, and their values after the step's update are read
-when the next step begins, or the script ends.
+The script is the one that a reader runs: its `import torch` gives the engine. Only its dtypes are replaced (for
+float64), and its figures are drawn but not saved. Each call of `backward` marks a step: the loss is that on which it
+was called, the parameters are the leaves among the variables of the caller, and their values after the step's update
+are read when the next step begins, or the script ends.
 """
 
 import contextlib
@@ -25,8 +25,9 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from minigrad import as_torch
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-TO_TORCH = (("import minigrad as torch", "import torch"), ("minigrad", "torch"))
 TO_FLOAT64 = (("float32", "float64"), ("FloatTensor", "DoubleTensor"), (".float()", ".double()"))
 
 
@@ -71,8 +72,7 @@ def record(
     engine = importlib.import_module(engine_name)
     path = EXAMPLES / f"{example}.py"
     source = path.read_text()
-    replacements = (TO_TORCH if engine_name == "torch" else ()) + (TO_FLOAT64 if dtype == "float64" else ())
-    for old, new in replacements:
+    for old, new in TO_FLOAT64 if dtype == "float64" else ():
         source = source.replace(old, new)
 
     steps: list[Step] = []
@@ -109,6 +109,7 @@ def record(
         contextlib.chdir(folder),
         contextlib.redirect_stdout(text),
         stand_in_for_plots(figures),
+        imported_as_torch(engine_name),
         mock.patch.object(engine.Tensor, "backward", backward),
         warnings.catch_warnings(record=True) as caught,
         default_dtype(engine, dtype),
@@ -127,6 +128,17 @@ def record(
         variables=variables,
         checkpoint={name: array(value) for name, value in checkpoint.items()},
     )
+
+
+@contextlib.contextmanager
+def imported_as_torch(engine_name):
+    """`import torch` gives the engine."""
+    if engine_name == "minigrad":
+        as_torch.install_as_torch()
+    try:
+        yield
+    finally:
+        as_torch.uninstall()
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ def test_trajectory_is_that_of_torch(example, dtype, tmp_path):
 
 
 def test_first_example_runs_as_the_readme_says(tmp_path):
-    script = [sys.executable, "-W", "error", str(EXAMPLES / "linear_regression.py")]
+    script = [sys.executable, "-W", "error", "-m", "minigrad", "run", str(EXAMPLES / "linear_regression.py")]
     environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(EXAMPLES.parent)}
     done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert re.fullmatch(r"(Epoch \[\d+/100\], Loss: \d+\.\d{4}\n){20}", done.stdout)
