@@ -2,7 +2,8 @@
 
 from math import e, inf, nan, pi
 
-from minigrad import autograd, cuda, nn, optim, random, utils
+from minigrad import autograd, backends, cuda, nn, optim, random, utils, version
+from minigrad.absent import explain_modules
 from minigrad.as_torch import install_as_torch, real_torch
 from minigrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minigrad.legacy import (
@@ -55,3 +56,5 @@ from minigrad.tensor import Tensor, is_tensor
 from minigrad.ops import *  # isort: skip  # after minigrad.tensor, the module, whose name the function takes over
 
 __version__ = "0.1.0"
+
+explain_modules()

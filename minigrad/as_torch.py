@@ -72,9 +72,10 @@ def _rename(old: str, new: str) -> None:
 def install_as_torch() -> None:
     """Let `import torch`, and every `import torch.x.y`, give minigrad, until the program ends.
 
-    PyTorch may be installed or not. Where it was imported before, it is put aside: `real_torch()` has it, and names
-    that it was bound to keep it. From now on the classes are shown, and pickled, as PyTorch's (`torch.Tensor`), and
-    `torch.__version__` begins with that of the PyTorch that minigrad follows. A second call changes nothing.
+    PyTorch may be installed or not. Where it was imported before, it is put aside. Its own code imports torch as it
+    runs, so what is bound to it is to be used inside `real_torch()`, where all is as before. From now on the classes
+    are shown, and pickled, as PyTorch's (`torch.Tensor`), and `torch.__version__` begins with that of the PyTorch that
+    minigrad follows. A second call changes nothing.
     """
     if FINDER in sys.meta_path:
         return

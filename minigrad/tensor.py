@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import kernels, ops
+from minigrad.absent import AbsentAttributes
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply, backward
 from minigrad.autograd.inplace import as_it_was, bump, check_writable, commit, refresh
@@ -32,7 +33,7 @@ from minigrad.storage import memory, owner
 
 
 @tensor_class
-class Tensor(Memory, Conversions, Methods):
+class Tensor(Memory, Conversions, Methods, AbsentAttributes):
     """An n-dimensional array whose operations can be differentiated; `torch.tensor(data)` makes one.
 
     Tensor(data) and Tensor(*sizes) are PyTorch's old constructors: the default dtype, from data or uninitialised.
@@ -296,12 +297,16 @@ class Tensor(Memory, Conversions, Methods):
         return int(self._array.item())
 
     def __repr__(self) -> str:
+        return self._text("tensor" if type(self) is Tensor else type(self).__name__)
+
+    def _text(self, name: str) -> str:
         node = self.grad_fn
         return tensor_text(
             self._array,
             requires_grad=self._requires_grad,
             grad_fn=None if node is None else node.name().rpartition("::")[2],
             default_float=get_default_dtype().numpy,
+            prefix=f"{name}(",
         )
 
     def __format__(self, spec: str) -> str:

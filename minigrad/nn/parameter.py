@@ -32,7 +32,9 @@ class Parameter(Tensor):
         return copy  # type: ignore[return-value]
 
     def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
+        plain = type(self) is Parameter
+        text = self._text("tensor") if plain else f"Parameter({self._text(type(self).__name__)})"
+        return f"Parameter containing:\n{text}"
 
 
 class UninitializedParameter(Parameter):
