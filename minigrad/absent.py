@@ -41,11 +41,11 @@ INSTEAD = {
         "compile jit compiler export fx onnx"
     ),
     f"{CPU}. There it does nothing, so leave it out": (
-        "cuda.amp amp cuda.synchronize cuda.empty_cache cuda.set_device cuda.Stream cuda.Event autocast GradScaler "
+        "cuda.amp amp cuda.set_device cuda.Stream cuda.Event autocast GradScaler "
         "nn.DataParallel backends.cuda"
     ),
     CPU: (
-        "cuda.get_device_name cuda.current_device cuda.get_device_properties cuda.memory_allocated "
+        "cuda.get_device_properties cuda.memory_allocated "
         "cuda.max_memory_allocated cuda.FloatTensor cuda.LongTensor xpu mps"
     ),
     "It trains in this process alone": "distributed multiprocessing nn.parallel",

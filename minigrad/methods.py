@@ -49,6 +49,25 @@ def reflected(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+def old_alpha(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that takes old tutorials' x.add_(alpha, other) too, with PyTorch's warning."""
+
+    @functools.wraps(function)
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if len(args) == 2 and not isinstance(args[0], TensorBase):
+            name = function.__name__
+            warnings.warn(
+                f"This overload of {name} is deprecated:\n\t{name}(Number alpha, Tensor other)\n"
+                f"Consider using one of the following signatures instead:\n\t{name}(Tensor other, *, Number alpha = 1)",
+                UserWarning,
+                stacklevel=2,
+            )
+            args, kwargs["alpha"] = args[1:], args[0]
+        return function(self, *args, **kwargs)  # type: ignore[no-any-return]
+
+    return method
+
+
 def varargs(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """A method that takes a shape or dims as separate ints, as one sequence, or under its `name`."""
 
@@ -186,7 +205,7 @@ class Methods(TensorBase):
     abs = ops.abs
     absolute = ops.absolute
     acos = ops.acos
-    add = ops.add
+    add = old_alpha(ops.add)
     addmm = ops.addmm
     all = ops.all
     allclose = ops.allclose
@@ -292,7 +311,7 @@ class Methods(TensorBase):
     square = ops.square
     squeeze = ops.squeeze
     std = ops.std
-    sub = ops.sub
+    sub = old_alpha(ops.sub)
     subtract = ops.subtract
     sum = ops.sum
     t = ops.t
@@ -313,7 +332,7 @@ class Methods(TensorBase):
     abs_ = in_place(ops.abs)
     absolute_ = in_place(ops.absolute)
     acos_ = in_place(ops.acos)
-    add_ = in_place(ops.add)
+    add_ = old_alpha(in_place(ops.add))
     addmm_ = in_place(ops.addmm)
     asin_ = in_place(ops.asin)
     atan_ = in_place(ops.atan)
@@ -370,7 +389,7 @@ class Methods(TensorBase):
     sinh_ = in_place(ops.sinh)
     sqrt_ = in_place(ops.sqrt)
     square_ = in_place(ops.square)
-    sub_ = in_place(ops.sub)
+    sub_ = old_alpha(in_place(ops.sub))
     subtract_ = in_place(ops.subtract)
     tan_ = in_place(ops.tan)
     tanh_ = in_place(ops.tanh)

@@ -37,7 +37,7 @@ ABSENT = [
     ("torch.nn.functional.conv2d", AttributeError, "module 'torch.nn.functional' has no attribute 'conv2d'"),
     ("torch.optim.LBFGS", AttributeError, "module 'torch.optim' has no attribute 'LBFGS'"),
     ("torch.utils.tensorboard", AttributeError, "module 'torch.utils' has no attribute 'tensorboard'"),
-    ("torch.cuda.synchronize()", AttributeError, "module 'torch.cuda' has no attribute 'synchronize'"),
+    ("torch.cuda.set_device(0)", AttributeError, "module 'torch.cuda' has no attribute 'set_device'"),
     ("torch.compile(x)", AttributeError, "module 'torch' has no attribute 'compile'"),
     ("x.lgamma()", AttributeError, "'Tensor' object has no attribute 'lgamma'"),
     ("torch.nn.Parameter(x).lgamma", AttributeError, "'Parameter' object has no attribute 'lgamma'"),
