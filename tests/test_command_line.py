@@ -119,6 +119,23 @@ def test_endless_recursion(folder):
     assert "repeated N more" in texts[0]
 
 
+@pytest.mark.parametrize("statement", ["import torch.distributed", "from torch.nn import Conv2d", "torch.compile"])
+def test_frames_that_explain_are_not_shown(statement, folder):
+    """Those of the import of torch and of its missing names, in an exception and in what it came from."""
+    lines = [
+        "import torch",
+        "try:",
+        f"    {statement}",
+        "except Exception as error:",
+        "    raise ValueError from error",
+    ]
+    (folder / "script.py").write_text("\n".join(lines))
+    err = outcome([*MODULE, "script.py"], folder)[1]
+    frames = [line for line in err.splitlines() if line.startswith("  File ")]
+    assert frames == [f'  File "{folder / "script.py"}", line {n}, in <module>' for n in (3, 5)]
+    assert "PyTorch 2.13 has it, minigrad has not" in err
+
+
 def test_a_file_that_is_not_there(folder):
     expected = outcome([sys.executable, "missing.py"], folder)
     out, err, status = outcome([*MODULE, "missing.py"], folder)

@@ -1,4 +1,4 @@
-"""What older tutorials type works as in PyTorch 2.13, with its warning, or is its error and says what to write today."""
+"""What older tutorials type works as in PyTorch 2.13, with its warning, or is its error and says what to write."""
 
 import warnings
 
