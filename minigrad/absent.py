@@ -34,9 +34,7 @@ INSTEAD = {
         "nn.MultiheadAttention nn.Transformer nn.TransformerEncoder nn.TransformerEncoderLayer "
         "nn.functional.scaled_dot_product_attention"
     ),
-    "A row of weights for each number is weight[indices], with weight = nn.Parameter(torch.randn(n, d))": (
-        "nn.Embedding nn.functional.embedding nn.EmbeddingBag"
-    ),
+    "It is the sum or mean of nn.Embedding's rows": "nn.EmbeddingBag nn.functional.embedding_bag",
     "Leave it out, and call the function or the model as it is: nothing is compiled": (
         "compile jit compiler export fx onnx"
     ),

@@ -13,6 +13,13 @@ from typing import Any
 from minigrad.absent import no_module
 from minigrad.torch_version import TorchVersion
 
+SAFETENSORS = "safetensors.torch"  # a module about torch's tensors, in a package of its own
+
+
+def is_torch(name: str) -> bool:
+    """Whether a module of this name is PyTorch's, or minigrad's in its place."""
+    return name.partition(".")[0] == "torch" or name == SAFETENSORS
+
 
 class Loader:
     """Loads minigrad.x.y, the very module, under the name torch.x.y."""
@@ -31,10 +38,9 @@ class Finder:
     """Finds torch.x.y where minigrad.x.y is."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        top, _, rest = name.partition(".")
-        if top != "torch":
+        if not is_torch(name):
             return None
-        own = f"minigrad.{rest}" if rest else "minigrad"
+        own = f"minigrad{name.removeprefix('torch')}" if name != SAFETENSORS else "minigrad.utils.safetensors"
         try:
             module = importlib.import_module(own)
         except ModuleNotFoundError as error:
@@ -54,7 +60,7 @@ _aside: dict[str, ModuleType] = {}  # what sys.modules has under torch's names w
 def _swap() -> None:
     """Exchange the entries of sys.modules under torch's names for those put aside."""
     global _aside
-    names = [name for name in sys.modules if name.partition(".")[0] == "torch"]
+    names = [name for name in sys.modules if is_torch(name)]
     before = {name: sys.modules.pop(name) for name in names}
     sys.modules.update(_aside)
     _aside = before

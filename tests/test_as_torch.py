@@ -200,6 +200,17 @@ def test_checkpoints_hold_minigrads_own_names(states):
     assert again["class"] is minigrad.nn.Linear
 
 
+def test_safetensors_of_torch_is_minigrads():
+    safetensors = pytest.importorskip("safetensors.torch", exc_type=ImportError)
+    minigrad.install_as_torch()
+    from safetensors.torch import load, save
+
+    assert load(save({"a": minigrad.ones(2)}))["a"].tolist() == [1, 1]
+    assert save is minigrad.utils.safetensors.save
+    as_torch.uninstall()
+    assert importlib.import_module("safetensors.torch") is safetensors
+
+
 def test_version_compares_as_pytorchs():
     minigrad.install_as_torch()
     mine = minigrad.__version__

@@ -259,7 +259,7 @@ class Module:
                 errors.append(f"{name}: expected a Tensor from the checkpoint, got {type(x).__name__}.")
             elif isinstance(value, UninitializedParameter):
                 continue
-            elif x._array.shape == (1,) and not value.ndim:
+            elif x.shape == (1,) and not value.ndim:
                 given[name] = x[0]  # PyTorch before 0.4 had no 0-d tensors
             elif x.shape != value.shape:
                 errors.append(
