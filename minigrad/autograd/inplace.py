@@ -72,6 +72,10 @@ class Target(TensorBase):
 
     __slots__ = ()
 
+    def __init__(self, array: Array, counter: list[Any]) -> None:
+        self._array, self._counter = array, counter
+        self._node, self._requires_grad = None, False
+
 
 def write_out(
     primitive: Primitive, arrays: list[Any], params: dict[str, Any], needs: int, out: Tensor | Target
@@ -183,9 +187,7 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
         if state.grad and any_requires_grad((self, *args, *kwargs.values())):
             commit(self, function(as_it_was(self), *args, **kwargs), name)
         else:
-            target = Target()
-            target._array, target._counter, target._requires_grad = self._array, self._counter, False
-            function(self, *args, **kwargs, out=target)
+            function(self, *args, **kwargs, out=Target(self._array, self._counter))
             bump(self, name)
         return self
 
@@ -212,9 +214,7 @@ def as_it_was(tensor: Tensor) -> Tensor:
 
 def commit(tensor: Tensor, result: Tensor, name: str) -> None:
     """Write `result` into the memory of `tensor`, and let its history be the tensor's."""
-    target = Target()
-    target._array = tensor._array
-    write(target, result._array)
+    write(Target(tensor._array, tensor._counter), result._array)
     bump(tensor, name)
     if result._node is None:
         return
