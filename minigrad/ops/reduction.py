@@ -303,6 +303,8 @@ def norm(
     axis = axes_of(dim, x._array.ndim)
     if p == "nuc":
         return nuclear_norm(x, axis, keepdim, out)
+    if p == "fro" and isinstance(dim, (tuple, list)) and len(dim) > 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {list(dim)}: name p=2 for more dims")
     if p is None or p == "fro":
         p = 2.0
     elif isinstance(p, str):
