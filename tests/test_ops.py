@@ -360,8 +360,8 @@ PROMOTION = Sample("promotion", st.just(()), tolerance=Tolerance.ELEMENTWISE)
 
 # Compared with torch number by number in test_sampling.py; from_numpy makes every tensor of every record.
 ELSEWHERE = {
-    "from_numpy", "bernoulli", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like",
-    "randn", "randn_like", "randperm",
+    "from_numpy", "frombuffer", "asarray", "from_dlpack", "to_dlpack", "bernoulli", "multinomial", "normal", "poisson",
+    "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigrad.autograd.inplace import resize
 from minigrad.autograd.node import Array, TensorBase, wrap
@@ -246,7 +247,8 @@ def from_numpy(array: Array) -> Tensor:
             UserWarning,
             stacklevel=2,
         )
-    return wrap(np.asarray(array.data))  # not a view of `array`, whose base would be the storage
+    own = np.asarray(array.data)  # not a view of `array`, whose base would be the storage
+    return wrap(own if own.strides == array.strides else as_strided(own, array.shape, array.strides))
 
 
 def sizes(shape: tuple[Any, ...], name: str = "new") -> tuple[int, ...]:

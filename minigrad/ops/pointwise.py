@@ -86,7 +86,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None, out
     if rounding_mode is None:
         x, y = pair(input, other)
         if (x if isinstance(x, TensorBase) else y)._array.dtype.kind != "f":
-            x, y = map(floating, promote(x, y))
+            x, y = (floating(z) if isinstance(z, TensorBase) else float(z) for z in (input, other))
         return apply(np.divide, x, y, out=out)
     if rounding_mode == "floor":
         return apply(kernels.floor_divide, *dividing("div_floor_cpu", input, other, out), out=out)
@@ -100,7 +100,7 @@ def dividing(kernel: str, input: Operand, other: Operand, out: Tensor | None) ->
     x, y = promote(input, other)
     if y._array.dtype.kind == "b":
         refuse(kernel, x, y, out)
-    if y._array.dtype.kind != "f" and not y._array.all():
+    if y._array.dtype.kind != "f" and x._array.size and not y._array.all():
         raise RuntimeError("ZeroDivisionError: integers were divided by 0; convert to floats for inf and nan")
     return x, y
 

@@ -219,15 +219,17 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | 
 
 def amaximum(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np.ufunc, name: str) -> Tensor:
     require_tensor(input, name)
-    axis = axes_of(dim, input._array.ndim)
-    for i in axis:
-        if not input._array.shape[i]:
-            if dim is None or dim == () or dim == []:
-                raise RuntimeError(
-                    f"{name}(): Expected reduction dim to be specified for input.numel() == 0, got an input of shape "
-                    f"{list(input._array.shape)}. Specify the reduction dim with the 'dim' argument."
-                )
-            raise IndexError(f"{name}(): Expected reduction dim {i} to have non-zero size.")
+    shape = input._array.shape
+    everything = dim is None or dim == () or dim == []
+    if everything and 0 in shape:
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0, got an input of shape "
+            f"{list(shape)}. Specify the reduction dim with the 'dim' argument."
+        )
+    for d in () if everything else dim if isinstance(dim, (tuple, list)) else (dim,):
+        if shape and not shape[axis_of(d, len(shape))]:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+    axis = axes_of(dim, len(shape))
     return apply(ufunc.reduce, input, axis=axis, keepdims=keepdim, out=out)
 
 
