@@ -83,6 +83,17 @@ PROGRAMS = {
     "parameters before init": lambda T: list(type("M", (T.nn.Module,), {"__init__": lambda s: None})().parameters()),
     "mse of a number": lambda T: T.nn.MSELoss()(T.ones(1), 1.0),
     "mse of an array": lambda T: T.nn.MSELoss()(T.ones(1), np.ones(1)),
+    "registered later": lambda T: registered(T, a=None, b=T.nn.Tanh(), c=T.zeros(1), d=None),
+    "a parameter over a module": lambda T: registered(T, a=T.nn.Tanh(), b=T.nn.Parameter(T.ones(1)), c=None, d=None),
+    "a module over a buffer": lambda T: replaced(net(T), count=T.nn.Tanh()),
+    "a module, taken away": lambda T: replaced(net(T), linear=None),
+    "a module, taken away and put back": lambda T: replaced(replaced(net(T), linear=None), linear=T.nn.Linear(1, 1)),
+    "no module where one was, then a number": lambda T: setattr(replaced(net(T), linear=None), "linear", 3),
+    "no module": lambda T: [added(net(T), None), added(added(net(T), None), T.nn.Tanh())],
+    "no module in a row": lambda T: [len(T.nn.Sequential(None, T.nn.Tanh())), T.nn.Sequential(T.nn.Tanh(), None)],
+    "no module in a row, called": lambda T: T.nn.Sequential(T.nn.Tanh(), None)(T.ones(1)),
+    "no module in a list": lambda T: list(T.nn.ModuleList([None, T.nn.Tanh()])),
+    "no module in a dict": lambda T: list(T.nn.ModuleDict({"a": None, "b": T.nn.Tanh()}).items()),
     "a name with a dot": lambda T: net(T).register_parameter("a.b", None),
     "a name twice": lambda T: net(T).register_buffer("forward", T.ones(1)),
     "not a parameter": lambda T: net(T).register_parameter("x", T.ones(1)),
@@ -115,6 +126,25 @@ PROGRAMS = {
 
 def dropped(module: Any, name: str) -> Any:
     delattr(module, name)
+    return module
+
+
+def registered(T: Any, **attributes: Any) -> Any:
+    """The names in a module whose attributes are set, and then replaced by a module and a parameter each."""
+    module = replaced(T.nn.Module(), **attributes)
+    replaced(module, d=T.nn.Parameter(T.ones(1)), a=T.nn.Linear(1, 1), e=T.nn.Linear(1, 1), c=None)
+    replaced(module, c=T.nn.Parameter(T.ones(1)))
+    return list(module.state_dict()), [name for name, _ in module.named_parameters()], repr(module)
+
+
+def replaced(module: Any, **attributes: Any) -> Any:
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
+def added(module: Any, child: Any) -> Any:
+    module.add_module("child", child)
     return module
 
 

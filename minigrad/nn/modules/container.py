@@ -25,7 +25,7 @@ class Row(Module):
     """Modules in a row, named by their numbers; what Sequential and ModuleList share."""
 
     def _names(self) -> list[str]:
-        return [name for name, value in self.__dict__.items() if isinstance(value, Module)]
+        return list(self._modules_by_name())
 
     def _name(self, index: Any) -> str:
         names = self._names()
@@ -51,7 +51,7 @@ class Row(Module):
         return len(self._names())
 
     def __iter__(self) -> Iterator[Module]:
-        return iter([value for value in self.__dict__.values() if isinstance(value, Module)])
+        return iter(self._modules_by_name().values())
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError
@@ -202,11 +202,8 @@ class ModuleDict(Module):
         if modules is not None:
             self.update(modules)
 
-    def _modules_by_name(self) -> dict[str, Module]:
-        return {name: value for name, value in self.__dict__.items() if isinstance(value, Module)}
-
     def __getitem__(self, key: str) -> Module:
-        return self._modules_by_name()[key]
+        return self._modules_by_name()[key]  # type: ignore[no-any-return]
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, module)

@@ -32,35 +32,52 @@ class Module:
     training: bool
     _version = 1  # of the names and shapes of the state, noted in checkpoints
     _buffer_names: dict[str, bool]  # whether each buffer is saved
-    _empty: set[str]  # the names of parameters that are registered as None
+    _empty: dict[str, type]  # the names that are registered as None, and whether for a Parameter or a Module
 
     def __init__(self) -> None:
+        self._empty = {}
         self._buffer_names = {}
-        self._empty = set()
         self.training = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, (Parameter, Module)) and "_buffer_names" not in self.__dict__:
             kind = "parameters" if isinstance(value, Parameter) else "module"
             raise AttributeError(f"cannot assign {kind} before Module.__init__() call: call super().__init__() first")
-        old = self.__dict__.get(name)
-        if isinstance(value, Parameter):
-            self._buffer_names.pop(name, None)
-        elif isinstance(old, Parameter) or name in self.__dict__.get("_empty", ()):
-            if value is not None:
-                raise wrong_kind(value, name, "parameter", "torch.nn.Parameter")
-            self._empty.add(name)
-        elif isinstance(old, Module):
-            if value is not None and not isinstance(value, Module):
-                raise wrong_kind(value, name, "child module", "torch.nn.Module")
-        elif name in self.__dict__.get("_buffer_names", ()) and not isinstance(value, (TensorBase, type(None))):
+        old, new = self._kind(name), kind_of(value)
+        if new is Parameter or (new is Module and old is not Parameter):
+            if old is not new and name in self.__dict__:
+                delattr(self, name)  # so that it comes last, as what is registered anew
+            self._empty.pop(name, None)
+        elif old is not None and value is None:
+            if old is not TensorBase:
+                self._empty[name] = old
+        elif old is Parameter:
+            raise wrong_kind(value, name, "parameter", "torch.nn.Parameter")
+        elif old is Module:
+            raise wrong_kind(value, name, "child module", "torch.nn.Module")
+        elif old is TensorBase and not isinstance(value, TensorBase):
             raise wrong_kind(value, name, "buffer", "torch.Tensor")
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         self._buffer_names.pop(name, None)
-        self._empty.discard(name)
+        self._empty.pop(name, None)
+
+    def _kind(self, name: str) -> type | None:
+        """What a name is registered as: Parameter, Module, TensorBase (a buffer) or nothing."""
+        if "_buffer_names" not in self.__dict__:
+            return None
+        kind = kind_of(self.__dict__.get(name)) or self._empty.get(name)
+        return TensorBase if kind is None and name in self._buffer_names else kind
+
+    def _modules_by_name(self) -> dict[str, Any]:
+        """The modules that are attributes, and None for those that are registered as None."""
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if isinstance(value, Module) or (value is None and self._empty.get(name) is Module)
+        }
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What calling the module computes; to be defined by subclasses."""
@@ -81,7 +98,7 @@ class Module:
             )
         setattr(self, name, param)
         if param is None:
-            self._empty.add(name)
+            self._empty[name] = Parameter
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that belongs to the state but is not trained; saved where `persistent`."""
@@ -94,11 +111,13 @@ class Module:
         self._buffer_names[name] = persistent
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a module under a name."""
+        """Add a module under a name, or (None) the name of one that may be set later."""
         self._check_name(name, "module")
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         setattr(self, name, module)
+        if module is None:
+            self._empty[name] = Module
 
     register_module = add_module
 
@@ -109,13 +128,8 @@ class Module:
             raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
         if "." in name or not name:
             raise KeyError(f'{kind} name can\'t contain "." or be empty, got: {name!r}')
-        old = self.__dict__.get(name)
-        same = {
-            "parameter": isinstance(old, Parameter) or name in self._empty,
-            "buffer": name in self._buffer_names,
-            "module": isinstance(old, Module),
-        }
-        if hasattr(self, name) and not same[kind]:
+        same = {"parameter": Parameter, "buffer": TensorBase, "module": Module}[kind]
+        if hasattr(self, name) and self._kind(name) is not same:
             raise KeyError(f"attribute '{name}' already exists")
 
     # walking
@@ -123,10 +137,10 @@ class Module:
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules that are attributes, each once, with their names."""
         seen = set()
-        for name, value in self.__dict__.items():
-            if isinstance(value, Module) and value not in seen:
-                seen.add(value)
-                yield name, value
+        for name, module in self._modules_by_name().items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
 
     def children(self) -> Iterator[Module]:
         """The modules that are attributes."""
@@ -144,9 +158,9 @@ class Module:
         if remove_duplicate:
             memo.add(self)
         yield prefix, self
-        for name, value in self.__dict__.items():
-            if isinstance(value, Module):
-                yield from value.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+        for name, module in self._modules_by_name().items():
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it."""
@@ -216,9 +230,9 @@ class Module:
         for name, persistent in self._buffer_names.items():
             if persistent and self.__dict__[name] is not None:
                 yield prefix + name, self.__dict__[name]
-        for name, value in self.__dict__.items():
-            if isinstance(value, Module):
-                yield from value._state(f"{prefix}{name}.")
+        for name, module in self._modules_by_name().items():
+            if module is not None:
+                yield from module._state(f"{prefix}{name}.")
 
     def state_dict(self, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
         """The parameters and persistent buffers by dotted name, detached but sharing memory.
@@ -364,13 +378,16 @@ class Module:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
         children = [
-            f"({name}): " + repr(value).replace("\n", "\n  ")
-            for name, value in self.__dict__.items()
-            if isinstance(value, Module)
+            f"({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules_by_name().items()
         ]
         if not children and len(lines) <= 1:
             return f"{type(self).__name__}({extra})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+
+def kind_of(value: Any) -> type | None:
+    """Parameter or Module, where a value is one and so is registered when it becomes an attribute."""
+    return Parameter if isinstance(value, Parameter) else Module if isinstance(value, Module) else None
 
 
 def wrong_kind(value: Any, name: str, kind: str, expected: str) -> TypeError:
