@@ -355,6 +355,29 @@ def test_promotion(name: str) -> None:
 PROMOTION = Sample("promotion", st.just(()), tolerance=Tolerance.ELEMENTWISE)
 
 
+WIDE: dict[str, Callable[[Any, Any], Any]] = {
+    "mean": lambda T, x: (200 * x.abs()).mean(),
+    "var": lambda T, x: x.var(),
+    "std": lambda T, x: x.std(0, unbiased=False),
+    "norm": lambda T, x: x.norm(),
+    "norm along a dim": lambda T, x: x.reshape(2, 2).norm(3, dim=1),
+    "l1_loss": lambda T, x: T.nn.functional.l1_loss(200 * x, 0 * x),
+    "mse_loss": lambda T, x: T.nn.functional.mse_loss(0.8 * x, 0 * x),
+    "mse_loss, summed": lambda T, x: T.nn.functional.mse_loss(x / 2, 0 * x, reduction="sum"),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_sums_in_float16_that_overflow_in_between(name: str) -> None:
+    found = []
+    for T in (ENGINE, torch):
+        x = T.tensor([300.0, -300.0, 100.0, 5.0], dtype=T.float16, requires_grad=True)
+        out = WIDE[name](T, x)
+        out.sum().backward()
+        found.append((str(out.dtype), out.tolist(), x.grad.tolist()))
+    assert repr(found[0]) == repr(found[1])
+
+
 # Completeness --------------------------------------------------------------------------------------------------------
 
 

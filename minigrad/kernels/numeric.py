@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minigrad.kernels.layout import Array, Shape, count, dispatched
+
+
+def in_single(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Let a reduction of float16 compute in float32, as PyTorch's: the sum may overflow where the mean doesn't."""
+
+    @functools.wraps(function)
+    def call(x: Array, **params: Any) -> Array:
+        if x.itemsize == 2:
+            return function(x.astype(np.float32), **params).astype(x.dtype)
+        return function(x, **params)
+
+    return call
 
 
 @dispatched
@@ -77,17 +92,20 @@ def log_softmax(x: Array, *, axis: int) -> Array:
 
 
 @dispatched
+@in_single
 def var(x: Array, *, axis: Shape, correction: float, keepdims: bool) -> Array:
     d = x - np.add.reduce(x, axis=axis, keepdims=True) / count(x.shape, axis)
     return np.add.reduce(d * d, axis=axis, keepdims=keepdims) / max(count(x.shape, axis) - correction, 0.0)
 
 
 @dispatched
+@in_single
 def std(x: Array, *, axis: Shape, correction: float, keepdims: bool) -> Array:
     return np.sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
 @dispatched
+@in_single
 def norm(x: Array, *, p: float, axis: Shape, keepdims: bool) -> Array:
     """The p-norm over `axis`: (sum |x|**p)**(1/p), the number of nonzeros for p = 0, the largest |x| for p = inf."""
     size = np.absolute(x)
@@ -104,6 +122,7 @@ def norm(x: Array, *, p: float, axis: Shape, keepdims: bool) -> Array:
 
 
 @dispatched
+@in_single
 def mean(x: Array, *, axis: Shape, keepdims: bool) -> Array:
     n = count(x.shape, axis)
     return np.add.reduce(x, axis=axis, keepdims=keepdims) / (n or math.nan)
@@ -152,6 +171,9 @@ def squared_error(x: Array, y: Array) -> Array:
 def mse_loss(x: Array, y: Array, *, reduction: str) -> Array:
     """The mean, or the sum, of (x - y)**2."""
     d = (x - y).ravel()
+    if x.itemsize == 2:  # PyTorch rounds the squares, but not their sum
+        total = np.add.reduce(d * d, dtype=np.float32)
+        return (total if reduction == "sum" else total / (d.size or math.nan)).astype(x.dtype)
     total = d.dot(d)
     return total if reduction == "sum" else total / (d.size or math.nan)
 
