@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 from typing import Any
 
 import numpy as np
@@ -469,6 +470,27 @@ def test_hooks(T: Any) -> None:
     with optimizer.register_step_pre_hook(lambda *args: 3), pytest.raises(RuntimeError, match="must return None or a"):
         optimizer.step()
     optimizer.step()
+
+
+@ENGINES
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"])
+def test_hooks_and_schedulers_stay_behind(T: Any, copied: Any) -> None:
+    w, calls = T.ones(1, requires_grad=True), []
+    optimizer = T.optim.SGD([w], lr=1.0, momentum=0.5)
+    optimizer.register_step_post_hook(lambda *args: calls.append(args))
+    T.optim.lr_scheduler.StepLR(optimizer, 1)
+    w.grad = T.ones(1)
+    optimizer.step()
+    other = copied(optimizer)
+    (v,) = other.param_groups[0]["params"]
+    v.grad = T.ones(1)
+    other.step()
+    assert (len(calls), v.item(), other.param_groups[0]["initial_lr"]) == (1, -1.5, 1.0)
+    other.register_step_post_hook(lambda *args: calls.append(args))
+    scheduler = T.optim.lr_scheduler.StepLR(other, 1)
+    other.step()
+    scheduler.step()
+    assert (len(calls), v.item(), other.param_groups[0]["lr"]) == (2, -3.25, 0.1)
 
 
 @ENGINES

@@ -121,11 +121,8 @@ class Optimizer:
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
                 f"{params.type()}: write [param]"
             )
+        self._prepare()
         self.defaults = defaults
-        self._name = f"{type(self).__name__}.step"  # what errors say has written to a parameter
-        self._opt_called = False
-        self._optimizer_step_pre_hooks: Hooks = OrderedDict()
-        self._optimizer_step_post_hooks: Hooks = OrderedDict()
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
@@ -133,6 +130,20 @@ class Optimizer:
             raise ValueError("optimizer got an empty parameter list")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
+
+    def _prepare(self) -> None:
+        """What an optimizer has beside the options, the groups and the state, and doesn't keep in a copy or pickle."""
+        self._name = f"{type(self).__name__}.step"  # what errors say has written to a parameter
+        self._opt_called = False
+        self._optimizer_step_pre_hooks: Hooks = OrderedDict()
+        self._optimizer_step_post_hooks: Hooks = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._prepare()
+        self.__dict__.update(state)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with the defaults for the hyper-parameters that it doesn't give."""
