@@ -15,6 +15,7 @@ rounds twice, and may miss the last bit of an intermediate result once in some 2
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,13 +46,14 @@ class Stream:
     Bounds, probabilities and deviations are taken as they are: `ops` checks what users pass.
     """
 
-    __slots__ = ("_next_normal", "_raw", "_seed", "_twister")
+    __slots__ = ("_lock", "_next_normal", "_raw", "_seed", "_twister")
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
         # RandomState seeds as the original MT19937, from 32 bits; NumPy's newer generators hash their seeds.
         engine = np.random.MT19937(0)
         self._twister = np.random.RandomState(engine)
         self._raw: Callable[..., Any] = engine.random_raw  # raw() is one word, raw(n) an array of uint64
+        self._lock = threading.Lock()  # of the normal that waits; NumPy's engine has one of its own
         self.restart(seed)
 
     # -- state --------------------------------------------------------------------------------------------------------
@@ -157,15 +159,16 @@ class Stream:
     def _normals(self, n: int, mean: float, std: float) -> Array:
         """n normals in float64, one by one: the second of the last pair waits in the generator."""
         x: list[float] = []
-        if n and self._next_normal is not None:
-            x.append(self._next_normal)
-            self._next_normal = None
-        u = self._unit((n - len(x) + 1) // 2 * 2, double=True).tolist()
-        for u1, u2 in zip(u[0::2], u[1::2], strict=True):
-            radius, angle = math.sqrt(-2.0 * math.log1p(-u2)), 2.0 * math.pi * u1
-            x += radius * math.cos(angle), radius * math.sin(angle)
-        if len(x) > n:
-            self._next_normal = x.pop()
+        with self._lock:
+            if n and self._next_normal is not None:
+                x.append(self._next_normal)
+                self._next_normal = None
+            u = self._unit((n - len(x) + 1) // 2 * 2, double=True).tolist()
+            for u1, u2 in zip(u[0::2], u[1::2], strict=True):
+                radius, angle = math.sqrt(-2.0 * math.log1p(-u2)), 2.0 * math.pi * u1
+                x += radius * math.cos(angle), radius * math.sin(angle)
+            if len(x) > n:
+                self._next_normal = x.pop()
         return _fma64(np.array(x), std, mean)
 
     def permutation(self, n: int) -> NDArray[np.int64]:

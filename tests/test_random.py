@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -90,6 +92,27 @@ def test_copies_go_their_own_way(copied: Any) -> None:
         found.append((twin.initial_seed(), drawn(T, twin), drawn(T, g), drawn(T, twin)))
     assert found[0] == found[1]
     assert found[0][1] == found[0][2]
+
+
+@pytest.mark.parametrize("T", ENGINES)
+def test_threads_that_share_a_generator_lose_no_normals(T: Any) -> None:
+    generator, drawn = T.Generator().manual_seed(0), []
+
+    def draw() -> None:
+        drawn.extend(T.randn(1, generator=generator).item() for _ in range(500))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=draw) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    alone = T.Generator().manual_seed(0)
+    assert sorted(drawn) == sorted(T.randn(1, generator=alone).item() for _ in range(2000))
 
 
 def test_how_a_generator_looks() -> None:
