@@ -320,14 +320,21 @@ primitive(np.minimum, "Minimum", x=lambda g, x, y: np.where(x == y, g / 2, np.wh
           y=lambda g, x, y: np.where(x == y, g / 2, np.where(x < y, 0, g)))
 primitive(np.where, "Where", condition=None, x=lambda g, condition: np.where(condition, g, 0),
           y=lambda g, condition: np.where(condition, 0, g))
-primitive(activations.leaky_relu, "LeakyRelu", x=lambda g, x, slope: np.where(x > 0, g, g * slope))
+primitive(activations.leaky_relu, "LeakyRelu",
+          x=lambda g, x, slope: activations.leaky_relu_backward(g, x, slope=slope))
+primitive(activations.leaky_relu_backward, "LeakyReluBackward",
+          x=lambda g, y, slope: activations.leaky_relu_backward(g, y, slope=slope), y=lambda g: np.zeros_like(g))
 primitive(activations.elu, "Elu", x=activations.elu_rule)
 primitive(activations.softplus, "Softplus", x=activations.softplus_rule)
 primitive(activations.silu, "Silu", x=activations.silu_rule)
 primitive(activations.gelu, "Gelu", x=activations.gelu_rule)
 primitive(activations.normal_cdf, "Cdf", x=lambda g, x: g * activations.normal_density(x))
 primitive(activations.gelu_tanh, "Gelu", x=activations.gelu_tanh_rule)
-primitive(activations.hardtanh, "Hardtanh", x=activations.hardtanh_rule)
+primitive(activations.hardtanh, "Hardtanh",
+          x=lambda g, x, low, high: activations.hardtanh_backward(g, x, low=low, high=high))
+primitive(activations.hardtanh_backward, "HardtanhBackward",
+          x=lambda g, y, low, high: activations.hardtanh_backward(g, y, low=low, high=high),
+          y=lambda g: np.zeros_like(g))
 primitive(compared, "Compare", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
 primitive(cast, "ToCopy", x=lambda g, x_dtype: cast(g, dtype=x_dtype))
 primitive(discrete, "ToCopy", x=None)

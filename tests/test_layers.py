@@ -291,6 +291,23 @@ NODES = {
 }
 
 
+@pytest.mark.parametrize("name", ["LeakyReLU", "Hardtanh", "ReLU6", "ReLU", "ELU", "Softplus", "SiLU"])
+def test_gradient_penalties_reach_every_parameter(name: str) -> None:
+    """Also those at which the second gradient is 0, as kinks have it: None would let optimizers leave them out."""
+    found = []
+    for T in (minigrad, torch):
+        T.manual_seed(0)
+        model = T.nn.Sequential(T.nn.Linear(2, 3), getattr(T.nn, name)(), T.nn.Linear(3, 1))
+        x = T.tensor([[1.0, -2.0], [0.5, 3.0]], requires_grad=True)
+        (gradient,) = T.autograd.grad(model(x).sum(), x, create_graph=True)
+        (gradient.norm() - 1).square().backward()
+        found.append([None if p.grad is None else p.grad.numpy() for p in [x, *model.parameters()]])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours is None) == (theirs is None)
+        if theirs is not None:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
 @ENGINES
 @pytest.mark.parametrize("name", NODES)
 def test_names_of_nodes(T: Any, name: str) -> None:

@@ -18,6 +18,12 @@ def leaky_relu(x: Array, *, slope: float) -> Array:
 
 
 @dispatched
+def leaky_relu_backward(x: Array, y: Array, *, slope: float) -> Array:
+    """The gradient of leaky_relu: x where its input y is above 0, else x * slope."""
+    return np.where(y > 0, x, x * slope)
+
+
+@dispatched
 def elu(x: Array, *, alpha: float, scale: float) -> Array:
     """scale * x where x is above 0, else scale * alpha * (exp(x) - 1)."""
     return np.where(x > 0, x * scale, np.expm1(x) * (alpha * scale))
@@ -89,5 +95,7 @@ def hardtanh(x: Array, *, low: float, high: float) -> Array:
     return np.minimum(high, x) if x.itemsize > 2 else np.minimum(x, high)
 
 
-def hardtanh_rule(g: Array, x: Array, low: float, high: float) -> Array:
-    return np.where(np.logical_or(x <= low, x >= high), 0, g)
+@dispatched
+def hardtanh_backward(x: Array, y: Array, *, low: float, high: float) -> Array:
+    """The gradient of hardtanh: x where its input y is between the bounds, else 0."""
+    return np.where(np.logical_or(y <= low, y >= high), 0, x)
