@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import pickle
 import warnings
 from collections import OrderedDict
@@ -289,6 +291,17 @@ NODES = {
     "HardtanhBackward0": lambda T, x: T.nn.functional.relu6(x),
     "ViewBackward0": lambda T, x: T.nn.Flatten(0)(x),
 }
+
+
+@pytest.mark.parametrize("place", ["nn", "optim", "optim.lr_scheduler", "utils.data"])
+def test_classes_are_subclasses_of_what_they_are_in_pytorch(place: str) -> None:
+    """Scripts choose layers by isinstance()."""
+    ours, theirs = (functools.reduce(getattr, place.split("."), T) for T in (minigrad, torch))
+    names = [name for name, value in vars(ours).items() if isinstance(value, type) and hasattr(theirs, name)]
+    pairs = list(itertools.product(names, names))
+    assert [p for p in pairs if issubclass(*(getattr(ours, name) for name in p))] == [
+        p for p in pairs if issubclass(*(getattr(theirs, name) for name in p))
+    ]
 
 
 @pytest.mark.parametrize("name", ["LeakyReLU", "Hardtanh", "ReLU6", "ReLU", "ELU", "Softplus", "SiLU"])

@@ -12,18 +12,22 @@ def options(**values: object) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items() if name != "inplace" or value)
 
 
-class ReLU(Module):
-    """max(input, 0)."""
+class _InPlace(Module):
+    """A nonlinearity that may overwrite its input, and has no other option."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input, self.inplace)
-
     def extra_repr(self) -> str:
         return options(inplace=self.inplace)
+
+
+class ReLU(_InPlace):
+    """max(input, 0)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu(input, self.inplace)
 
 
 class LeakyReLU(Module):
@@ -56,14 +60,14 @@ class ELU(Module):
         return options(alpha=self.alpha, inplace=self.inplace)
 
 
-class SELU(ReLU):
+class SELU(_InPlace):
     """ELU with the alpha and the scale that keep mean 0 and variance 1."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.selu(input, self.inplace)
 
 
-class SiLU(ReLU):
+class SiLU(_InPlace):
     """input * sigmoid(input)."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -161,21 +165,25 @@ class Tanhshrink(Module):
         return F.tanhshrink(input)
 
 
-class Softmax(Module):
-    """exp(input) / sum(exp(input)) along `dim`."""
+class _AlongDim(Module):
+    """A function of the elements along a dim."""
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, self.dim, _stacklevel=5)
-
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
 
 
-class LogSoftmax(Softmax):
+class Softmax(_AlongDim):
+    """exp(input) / sum(exp(input)) along `dim`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.softmax(input, self.dim, _stacklevel=5)
+
+
+class LogSoftmax(_AlongDim):
     """log(softmax(input)) along `dim`."""
 
     def forward(self, input: Tensor) -> Tensor:
