@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from collections import OrderedDict
 from typing import Any
@@ -117,10 +118,14 @@ PROGRAMS = {
     "mse of unknown reduction": lambda T: T.nn.MSELoss(reduction="x")(T.ones(1), T.ones(1)),
     "mse of no numbers": lambda T: T.nn.MSELoss()(T.ones(0), T.ones(0)),
     "mse of shapes that don't broadcast": lambda T: T.nn.functional.mse_loss(T.ones(2), T.ones(3)),
-    "weighted mse": lambda T: [
-        T.nn.functional.mse_loss(T.arange(3.0), T.ones(3), reduction=r, weight=T.tensor([1.0, 2.0, 0.5]))
-        for r in ("mean", "sum", "none")
-    ],
+    **{
+        f"weighted {name}, {reduction}, {list(shape)}": lambda T, name=name, reduction=reduction, shape=shape: getattr(
+            T.nn.functional, name
+        )(T.arange(3.0), T.ones(2, 3), reduction=reduction, weight=T.arange(1.0, 1.0 + math.prod(shape)).reshape(shape))
+        for name in ("mse_loss", "l1_loss")
+        for reduction in ("mean", "sum", "none")
+        for shape in ((3,), (1,), (), (2, 3))
+    },
 }
 
 

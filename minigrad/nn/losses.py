@@ -68,7 +68,10 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """(input - target)**2: its mean, sum, or (reduction="none") each, weighted by `weight`, of its shape."""
+    """(input - target)**2: its mean, sum, or (reduction="none") each.
+
+    `weight`, of the shape of both, counts elements more or less; "mean" divides by the sum of the weights.
+    """
     reduction = chosen(size_average, reduce, reduction)
     if not isinstance(target, TensorBase):
         raise not_a_tensor(target, "mse_loss", "target")
@@ -78,12 +81,20 @@ def mse_loss(
     if reduction != "none" and weight is None:
         return apply(kernels.mse_loss, x, y, reduction=reduction)
     loss = apply(kernels.squared_error, x, y)
-    if weight is None:
-        return loss
-    weighted = mul(loss, weight)
+    return loss if weight is None else weighted(loss, weight, input, reduction)
+
+
+def weighted(loss: Tensor, weight: Tensor, input: Tensor, reduction: str) -> Tensor:
+    """The losses of elements, weighted and reduced; ValueError unless there is one weight for each."""
+    if weight._array.shape != input._array.shape:
+        raise ValueError(
+            f"Weights and input must have the same size: {list(weight.shape)} is not {list(input.shape)}, so expand() "
+            "the weights"
+        )
+    loss = mul(loss, weight)
     if reduction == "none":
-        return weighted
-    return sum(weighted) if reduction == "sum" else sum(weighted) / sum(weight)
+        return loss
+    return sum(loss) if reduction == "sum" else sum(loss) / sum(weight)
 
 
 def l1_loss(
@@ -92,14 +103,17 @@ def l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """abs(input - target): its mean, sum, or (reduction="none") each."""
+    """abs(input - target): its mean, sum, or (reduction="none") each, weighted as by mse_loss."""
     reduction = chosen(size_average, reduce, reduction)
     if not isinstance(target, TensorBase):
         raise not_a_tensor(target, "l1_loss", "target")
     if input._array.shape != target._array.shape:
         warn_of_sizes(input, target)
     loss = abs(sub(input, target))
+    if weight is not None:
+        return weighted(loss, weight, input, reduction)
     return loss if reduction == "none" else mean(loss) if reduction == "mean" else sum(loss)
 
 
