@@ -473,6 +473,18 @@ def test_hooks(T: Any) -> None:
 
 
 @ENGINES
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"])
+def test_a_state_of_another_dtype_is_refused(T: Any, name: str) -> None:
+    model = T.nn.Linear(1, 1)
+    optimizer = getattr(T.optim, name)(model.parameters())
+    model(T.ones(1, 1)).backward()
+    optimizer.step()
+    model.double()
+    with pytest.raises(RuntimeError, match=r"expected dtype float.* for `end` but got dtype (double|float64)"):
+        optimizer.step()
+
+
+@ENGINES
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"])
 def test_hooks_and_schedulers_stay_behind(T: Any, copied: Any) -> None:
     w, calls = T.ones(1, requires_grad=True), []

@@ -70,7 +70,15 @@ def scalar(value: float) -> Tensor:
 
 
 def lerp(x: Array, y: Array, weight: float) -> None:
-    """x = (1 - weight) * x + weight * y, in place, from the end that is nearer, as torch.lerp."""
+    """x = (1 - weight) * x + weight * y, in place, from the end that is nearer, as torch.lerp.
+
+    RuntimeError where the dtypes of x, a state, and y, a gradient, differ: digits would be lost, or seem to be there.
+    """
+    if x.dtype != y.dtype:
+        raise RuntimeError(
+            f"expected dtype {x.dtype} for `end` but got dtype {y.dtype}: the state is of {x.dtype}. "
+            "Convert the model before its optimizer's first step, or make a new optimizer"
+        )
     if weight < 0.5:
         x += weight * (y - x)
     else:
