@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -13,6 +14,7 @@ from minigrad import kernels, ops
 from minigrad.absent import AbsentAttributes
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply, backward
+from minigrad.autograd.hooks import register_hook, register_post_accumulate_grad_hook, watch
 from minigrad.autograd.inplace import as_it_was, bump, check_writable, commit, refresh
 from minigrad.autograd.node import Array, Node, TensorBase, named, tensor_class, wrap
 from minigrad.conversion import Conversions
@@ -149,7 +151,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward() calls have added up; None before the first."""
-        if self._grad is None and self._node is not None and self._node.retained is None:
+        if self._grad is None and self._node is not None and not self.retains_grad:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute "
                 "won't be populated during autograd.backward(). If you indeed want the .grad field to be populated for "
@@ -223,12 +225,14 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self._node is not None:
-            self._node.retain(self)
+            watch(self).retained = weakref.ref(self)
 
     @property
     def retains_grad(self) -> bool:
         """Whether retain_grad() was called on this non-leaf."""
-        return self._node is not None and self._node.retained is not None
+        return self._node is not None and self._node.watch is not None and self._node.watch.retained is not None
+
+    register_hook, register_post_accumulate_grad_hook = register_hook, register_post_accumulate_grad_hook
 
     def detach_(self) -> Tensor:
         """Forget the history. RuntimeError for a view, which would get it back from its base."""

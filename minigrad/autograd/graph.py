@@ -18,6 +18,7 @@ import numpy as np
 
 from minigrad.autograd import node as nodes
 from minigrad.autograd.grad_mode import state
+from minigrad.autograd.hooks import Watch
 from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
 from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, record, shape_error, wrap
 from minigrad.derivatives import table
@@ -91,14 +92,21 @@ def several(
 
 
 def sweep(
-    seeds: list[tuple[Edge, Any]], retain: bool, again: bool, targets: set[Edge] | None = None
+    seeds: list[tuple[Edge, Any]],
+    retain: bool,
+    again: bool,
+    targets: set[Edge] | None = None,
+    deliver: Callable[[Tensor, Any], None] | None = None,
 ) -> dict[Edge, Any]:
     """The gradients of leaves and of retained results, from those of the roots: backprop.
 
     Gradients are arrays; where `again`, Tensors whose computation is recorded. `retain` keeps what the nodes saved.
-    Where `targets` are given, they alone get gradients, and only the nodes that lead to them are run.
+    Where `targets` are given, they alone get gradients, and only the nodes that lead to them are run. Leaves that have
+    hooks are handed to `deliver`, where given, as soon as their gradient is whole.
     """
-    ways = None if targets is None else leading([edge for edge, _ in seeds], targets)
+    roots = [edge for edge, _ in seeds]
+    ways = None if targets is None else leading(roots, targets)
+    awaited = edges_to_watched_leaves(roots, ways) if Watch.any_leaf else {}
     gradients: dict[Edge, Any] = {}
     kept: dict[Edge, Any] = {}
     # The latest node first: all that used its result came later, so by then its gradient is whole.
@@ -110,7 +118,9 @@ def sweep(
     while queue:
         node = heappop(queue)[1]
         g = gradients.pop(node)
-        if node.retained is not None or (targets and node in targets):
+        if node.watch is not None:
+            g = node.watch.run(g)
+        if (node.watch is not None and node.watch.retained is not None) or (targets and node in targets):
             kept[node] = g
         edges = node.edges if ways is None else [e for e in node.edges if e[0] in ways]
         if not edges:
@@ -137,36 +147,72 @@ def sweep(
                     heappush(queue, (-edge.sequence, edge))
         if node.checks and not retain:
             node.saved = None
+        for edge, *_ in edges if awaited else ():
+            if edge in awaited:
+                awaited[edge] -= 1
+                if not awaited[edge]:
+                    settle(awaited, edge, gradients, deliver)
+    for edge in [*awaited]:
+        settle(awaited, edge, gradients, deliver)
     return gradients | kept
 
 
-def leading(roots: Sequence[Edge], targets: set[Edge]) -> set[Edge]:
-    """The targets, and those of the nodes below the roots that lead to one."""
-    nodes = [edge for edge in roots if isinstance(edge, Node)]
+def edges_to_watched_leaves(roots: Sequence[Edge], ways: set[Edge] | None) -> dict[Edge, int]:
+    """How many edges the sweep will follow to each leaf that has hooks."""
+    awaited: dict[Edge, int] = {edge: 0 for edge in roots if isinstance(edge, TensorBase) and edge.watch is not None}
+    for node in below(roots):
+        for edge, *_ in node.edges:
+            if isinstance(edge, TensorBase) and edge.watch is not None and (ways is None or edge in ways):
+                awaited[edge] = awaited.get(edge, 0) + 1
+    return awaited
+
+
+def settle(
+    awaited: dict[Edge, int], leaf: Edge, gradients: dict[Edge, Any], deliver: Callable[[Tensor, Any], None] | None
+) -> None:
+    """Run the hooks of a leaf whose gradient is whole."""
+    del awaited[leaf]
+    if leaf in gradients:
+        assert isinstance(leaf, TensorBase) and leaf.watch is not None
+        gradients[leaf] = leaf.watch.run(gradients[leaf])
+        if deliver is not None:
+            deliver(leaf, gradients.pop(leaf))
+
+
+def below(roots: Sequence[Edge]) -> list[Node]:
+    """The nodes that the roots were computed from, and they themselves."""
+    nodes = [*dict.fromkeys(edge for edge in roots if isinstance(edge, Node))]
     seen = set(nodes)
     for node in nodes:  # grows while it is walked
         for edge, *_ in node.edges:
             if isinstance(edge, Node) and edge not in seen:
                 seen.add(edge)
                 nodes.append(edge)
+    return nodes
+
+
+def leading(roots: Sequence[Edge], targets: set[Edge]) -> set[Edge]:
+    """The targets, and those of the nodes below the roots that lead to one."""
     ways = set(targets)
-    for node in sorted(nodes, key=attrgetter("sequence")):
+    for node in sorted(below(roots), key=attrgetter("sequence")):
         if any(edge in ways for edge, *_ in node.edges):
             ways.add(node)
     return ways
 
 
 def run_sweep(
-    seeds: list[tuple[Edge, Any]], retain_graph: bool | None, create_graph: bool, targets: set[Edge] | None = None
+    seeds: list[tuple[Edge, Any]],
+    retain_graph: bool | None,
+    create_graph: bool,
+    targets: set[Edge] | None = None,
+    deliver: Callable[[Tensor, Any], None] | None = None,
 ) -> dict[Edge, Any]:
     """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
-    if not create_graph:
-        gradients: dict[Edge, Any] = state.quiet(sweep, seeds, bool(retain_graph), False, targets)
-        return gradients
     before = state.grad, state.rules, state.quiet
-    state.grad, state.rules, state.quiet = True, True, call  # inside, all is quiet already
+    state.grad, state.rules, state.quiet = create_graph, create_graph, call  # inside, all is quiet already
+    retain = create_graph if retain_graph is None else retain_graph
     try:
-        return cast("dict[Edge, Any]", before[2](sweep, seeds, retain_graph is not False, True, targets))
+        return cast("dict[Edge, Any]", before[2](sweep, seeds, retain, create_graph, targets, deliver))
     finally:
         state.grad, state.rules, state.quiet = before
 
@@ -237,15 +283,8 @@ def backward(
         wanted = {edge_of(x, i): x for i, x in enumerate(sequence_of(inputs))}
         if not wanted:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-    gradients = run_sweep(seeds, retain_graph, create_graph, set(wanted) or None)
-    for edge, g in gradients.items():
-        if isinstance(edge, Node):
-            found = wanted[edge] if edge in wanted else edge.retained() if edge.retained is not None else None
-            if found is None:
-                continue
-            tensor = found
-        else:
-            tensor = edge
+
+    def accumulate(tensor: Tensor, g: Any) -> None:
         if create_graph:
             tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
         elif tensor._grad is None:
@@ -256,6 +295,18 @@ def backward(
             check_writable(tensor._grad)
             np.add(tensor._grad._array, g, out=tensor._grad._array)
             bump(tensor._grad, "backward")
+        if tensor.watch is not None:
+            tensor.watch.run_after(tensor)
+
+    for edge, g in run_sweep(seeds, retain_graph, create_graph, set(wanted) or None, accumulate).items():
+        if not isinstance(edge, Node):
+            accumulate(edge, g)
+        elif edge in wanted:
+            accumulate(wanted[edge], g)
+        elif edge.watch is not None and edge.watch.retained is not None:
+            kept_by = edge.watch.retained()
+            if kept_by is not None:
+                accumulate(kept_by, g)
 
 
 def own(g: Any, taken: set[int]) -> Array:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad.autograd.grad_mode import state
+from minigrad.autograd.hooks import watch
 from minigrad.autograd.node import Array, Node, TensorBase, View, caller, record, shape_error, wrap
 from minigrad.derivatives import table
 from minigrad.kernels import Geometry, cast, put_strided, strided
@@ -48,8 +50,10 @@ def refresh(view: TensorBase) -> None:
 def set_node(tensor: TensorBase, node: Node | None) -> None:
     """Give a tensor the node of what was written into it; retain_grad() goes with the tensor."""
     old = tensor._node
-    if old is not None and node is not None and old.retained is not None and old.retained() is tensor:
-        old.retained, node.retained = None, old.retained
+    if old is not None and old.watch is not None and old.watch.retained is not None and old.watch.retained() is tensor:
+        old.watch.retained = None
+        tensor._node = node
+        watch(tensor).retained = weakref.ref(tensor)
     tensor._node, tensor._requires_grad = node, True
 
 

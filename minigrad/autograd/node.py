@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType
@@ -17,6 +16,7 @@ from minigrad.kernels import linear, linear_no_bias
 from minigrad.primitive import Plan, Primitive, Rule
 
 if TYPE_CHECKING:
+    from minigrad.autograd.hooks import Watch
     from minigrad.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -39,6 +39,7 @@ class TensorBase:
     _node: Node | None  # the operation that made it; None for a leaf
     _requires_grad: bool
     _view: View | None  # whose memory it shows, where gradients must follow writes
+    watch: Watch | None = None  # of a leaf: its hooks. Not a slot: few leaves have any
 
 
 class View:
@@ -75,7 +76,7 @@ def wrap(array: Any, counter: list[Any] | None = None) -> Tensor:
 class Node:
     """A recorded operation; PyTorch's `grad_fn`."""
 
-    __slots__ = ("__weakref__", "checks", "edges", "label", "plan", "retained", "saved", "sequence", "where")
+    __slots__ = ("__weakref__", "checks", "edges", "label", "plan", "saved", "sequence", "watch", "where")
 
     label: str  # PyTorch's name of the operation; "" inside an operation that is one node in PyTorch
     plan: Plan
@@ -84,8 +85,8 @@ class Node:
     ]  # where to, by which rule of which names; the input's shape
     saved: dict[str, Any] | None  # what the rules name, by name; None once freed
     checks: list[tuple[str, list[Any], int]]  # kept arrays: name, the storage's counter, its version when kept
-    retained: weakref.ref[Tensor] | None  # the result, where retain_grad() asked for its gradient
     sequence: int  # a later operation has a higher number
+    watch: Watch | None  # of the result: its hooks, and whether it keeps its gradient
     where: Where
 
     def name(self) -> str:
@@ -109,10 +110,6 @@ class Node:
             x, weight, *bias = shown
             shown = [*bias, x, weight if weight[0] is None else (Transposed(weight), 0)]
         return tuple(shown)
-
-    def retain(self, result: Tensor) -> None:
-        """Let the sweep keep the gradient of the result."""
-        self.retained = weakref.ref(result)
 
     def check(self) -> dict[str, Any]:
         """The saved values; RuntimeError where they are freed, or were written to since."""
@@ -250,7 +247,7 @@ class Part(Node):
         self.edges = [(whole, *self.plan.edges[0][1:], None)]  # None, as the shape of Parts
         self.saved = {"i": i, "outputs": outputs}
         self.checks = []
-        self.retained = None
+        self.watch = None
         self.sequence = _sequence()
         self.where = whole.where
 
@@ -322,7 +319,7 @@ def record(
         params["out"] = out
         checks.append(("out", counter, counter[0]))
     node.saved = params
-    node.retained = None
+    node.watch = None
     node.sequence = _sequence()
     frame = sys._getframe(2)  # as caller(), written out: this is on the path of every operation
     while frame.f_code.co_filename in INTERNAL and (back := frame.f_back) is not None:
