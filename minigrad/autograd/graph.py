@@ -9,6 +9,7 @@ The engine alone handles need, order, accumulation, broadcasting and ownership, 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
@@ -106,7 +107,7 @@ def sweep(
     """
     roots = [edge for edge, _ in seeds]
     ways = None if targets is None else leading(roots, targets)
-    awaited = edges_to_watched_leaves(roots, ways) if Watch.any_leaf else {}
+    awaited = edges_to_watched(roots, ways) if Watch.any_leaf else Counter()
     gradients: dict[Edge, Any] = {}
     kept: dict[Edge, Any] = {}
     # The latest node first: all that used its result came later, so by then its gradient is whole.
@@ -115,6 +116,7 @@ def sweep(
         if edge not in gradients and isinstance(edge, Node):
             heappush(queue, (-edge.sequence, edge))
         gradients[edge] = gradients[edge] + g if edge in gradients else g
+    settle(roots, awaited, gradients, deliver)
     while queue:
         node = heappop(queue)[1]
         g = gradients.pop(node)
@@ -147,36 +149,32 @@ def sweep(
                     heappush(queue, (-edge.sequence, edge))
         if node.checks and not retain:
             node.saved = None
-        for edge, *_ in edges if awaited else ():
-            if edge in awaited:
-                awaited[edge] -= 1
-                if not awaited[edge]:
-                    settle(awaited, edge, gradients, deliver)
-    for edge in [*awaited]:
-        settle(awaited, edge, gradients, deliver)
+        if awaited:
+            settle([edge for edge, *_ in edges], awaited, gradients, deliver)
     return gradients | kept
 
 
-def edges_to_watched_leaves(roots: Sequence[Edge], ways: set[Edge] | None) -> dict[Edge, int]:
-    """How many edges the sweep will follow to each leaf that has hooks."""
-    awaited: dict[Edge, int] = {edge: 0 for edge in roots if isinstance(edge, TensorBase) and edge.watch is not None}
-    for node in below(roots):
-        for edge, *_ in node.edges:
-            if isinstance(edge, TensorBase) and edge.watch is not None and (ways is None or edge in ways):
-                awaited[edge] = awaited.get(edge, 0) + 1
-    return awaited
+def edges_to_watched(roots: Sequence[Edge], ways: set[Edge] | None) -> Counter[Edge]:
+    """The leaves that have hooks, and how many gradients the sweep will bring to each."""
+    edges = [*roots, *(edge for node in below(roots) for edge, *_ in node.edges if ways is None or edge in ways)]
+    return Counter(edge for edge in edges if isinstance(edge, TensorBase) and edge.watch is not None)
 
 
 def settle(
-    awaited: dict[Edge, int], leaf: Edge, gradients: dict[Edge, Any], deliver: Callable[[Tensor, Any], None] | None
+    edges: Sequence[Edge],
+    awaited: Counter[Edge],
+    gradients: dict[Edge, Any],
+    deliver: Callable[[Tensor, Any], None] | None,
 ) -> None:
-    """Run the hooks of a leaf whose gradient is whole."""
-    del awaited[leaf]
-    if leaf in gradients:
-        assert isinstance(leaf, TensorBase) and leaf.watch is not None
-        gradients[leaf] = leaf.watch.run(gradients[leaf])
-        if deliver is not None:
-            deliver(leaf, gradients.pop(leaf))
+    """Run the hooks of the leaves whose gradient is whole, now that one more came by each of these edges."""
+    for leaf in edges:
+        if leaf in awaited:
+            awaited[leaf] -= 1
+            if not awaited[leaf] and leaf in gradients:
+                assert isinstance(leaf, TensorBase) and leaf.watch is not None
+                gradients[leaf] = leaf.watch.run(gradients[leaf])
+                if deliver is not None:
+                    deliver(leaf, gradients.pop(leaf))
 
 
 def below(roots: Sequence[Edge]) -> list[Node]:

@@ -24,7 +24,7 @@ Edge = Union["Node", "Tensor"]  # where a gradient goes: a recorded operation, o
 Where = tuple[CodeType, int]  # a place in a user's program: code, and the offset of its instruction
 
 INTERNAL = frozenset(map(str, Path(__file__).parents[1].rglob("*.py")))  # files whose frames are not the user's
-_sequence = itertools.count().__next__
+next_number = itertools.count().__next__
 _new = object.__new__
 
 
@@ -241,14 +241,14 @@ class Part(Node):
         tuple, "", False, 0, {"x": lambda g, i, outputs: Parts(g if j == i else None for j in range(len(outputs)))}
     )
 
-    def __init__(self, whole: Node, i: int, outputs: list[tuple[tuple[int, ...], Any]]) -> None:
+    def __init__(self, whole: Node, i: int, outputs: Sequence[tuple[tuple[int, ...], Any] | None]) -> None:
         self.operation, self.number = whole, i
         self.label, self.plan = whole.label, self.row.plan(1)
         self.edges = [(whole, *self.plan.edges[0][1:], None)]  # None, as the shape of Parts
         self.saved = {"i": i, "outputs": outputs}
         self.checks = []
         self.watch = None
-        self.sequence = _sequence()
+        self.sequence = next_number()
         self.where = whole.where
 
     @property
@@ -320,7 +320,7 @@ def record(
         checks.append(("out", counter, counter[0]))
     node.saved = params
     node.watch = None
-    node.sequence = _sequence()
+    node.sequence = next_number()
     frame = sys._getframe(2)  # as caller(), written out: this is on the path of every operation
     while frame.f_code.co_filename in INTERNAL and (back := frame.f_back) is not None:
         frame = back
