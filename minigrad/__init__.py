@@ -6,6 +6,7 @@ from minigrad import autograd, backends, cuda, nn, optim, random, utils, version
 from minigrad.absent import explain_modules
 from minigrad.as_torch import install_as_torch, real_torch
 from minigrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from minigrad.legacy import (
     BoolTensor,
     ByteTensor,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from minigrad.autograd import node as nodes
+from minigrad.autograd.anomaly_mode import Anomaly, refuse_nan
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.hooks import Watch
 from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
@@ -105,7 +106,7 @@ def sweep(
     Where `targets` are given, they alone get gradients, and only the nodes that lead to them are run. Leaves that have
     hooks are handed to `deliver`, where given, as soon as their gradient is whole.
     """
-    roots = [edge for edge, _ in seeds]
+    roots, anomaly = [edge for edge, _ in seeds], Anomaly.enabled and Anomaly.check_nan
     ways = None if targets is None else leading(roots, targets)
     awaited = edges_to_watched(roots, ways) if Watch.any_leaf else Counter()
     gradients: dict[Edge, Any] = {}
@@ -120,10 +121,8 @@ def sweep(
     while queue:
         node = heappop(queue)[1]
         g = gradients.pop(node)
-        if node.watch is not None:
-            g = node.watch.run(g)
-        if (node.watch is not None and node.watch.retained is not None) or (targets and node in targets):
-            kept[node] = g
+        if node.watch is not None or (targets and node in targets):
+            kept[node] = g = g if node.watch is None else node.watch.run(g)
         edges = node.edges if ways is None else [e for e in node.edges if e[0] in ways]
         if not edges:
             continue
@@ -137,6 +136,8 @@ def sweep(
                 node.check()  # raises
         for edge, rule, names, shape in edges:
             gx = rule(g, *map(values.__getitem__, names))
+            if anomaly:
+                refuse_nan(node, rule, gx, g, values)
             if gx is None:  # no gradient at all, where PyTorch gives none
                 continue
             if gx.shape != shape and shape is not None:

@@ -279,11 +279,17 @@ def caller() -> Where:
     return frame.f_code, frame.f_lasti
 
 
+def line_of(where: Where) -> tuple[str, int, str]:
+    """The file, the line and the function of a place."""
+    code, offset = where
+    line = next((n for start, end, n in code.co_lines() if start <= offset < end), None)
+    return code.co_filename, line or code.co_firstlineno, code.co_name
+
+
 def place(where: Where) -> str:
     """file:line of a place."""
-    code, offset = where
-    line = next((n for start, end, n in code.co_lines() if start <= offset < end), code.co_firstlineno)
-    return f"{code.co_filename}:{line}"
+    filename, line, _ = line_of(where)
+    return f"{filename}:{line}"
 
 
 def record(
