@@ -70,7 +70,7 @@ def is_anomaly_check_nan_enabled() -> bool:
 
 def refuse_nan(node: Node, rule: Rule, gradient: Any, g: Any, values: dict[str, Any]) -> None:
     """RuntimeError where a rule of `node` made a NaN of the gradient `g` and the saved `values`."""
-    number = [edge[1] for edge in node.edges].index(rule)
+    number = next(i for i, own, _ in node.plan.edges if own is rule)
     parts = gradient if isinstance(gradient, list) else [gradient]
     for i, part in enumerate(parts):
         array = array_of(part)
