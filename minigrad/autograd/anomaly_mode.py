@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -13,12 +13,15 @@ import numpy as np
 from minigrad.autograd.node import Node, TensorBase, line_of
 from minigrad.derivatives import Rule
 
+Check = Callable[[Node, Rule, Any, Any, "dict[str, Any]"], None]  # node, rule, the rule's gradient, what it was given
+
 
 class Anomaly:
-    """Whether detection is on, for all threads, as in PyTorch."""
+    """Whether detection is on, for all threads, as in PyTorch, and what the sweep calls for each gradient."""
 
     enabled = False
     check_nan = True
+    check: Check | None = None
 
 
 class set_detect_anomaly:
@@ -26,7 +29,11 @@ class set_detect_anomaly:
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self.before = Anomaly.enabled, Anomaly.check_nan
+        self.switch(mode, check_nan)
+
+    def switch(self, mode: bool, check_nan: bool) -> None:
         Anomaly.enabled, Anomaly.check_nan = mode, check_nan
+        Anomaly.check = refuse_nan if mode and check_nan else None
 
     def __enter__(self) -> None:
         """It was switched when the context was made."""
@@ -34,7 +41,7 @@ class set_detect_anomaly:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        Anomaly.enabled, Anomaly.check_nan = self.before
+        self.switch(*self.before)
 
 
 class detect_anomaly:

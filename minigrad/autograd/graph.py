@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from minigrad.autograd import node as nodes
-from minigrad.autograd.anomaly_mode import Anomaly, refuse_nan
+from minigrad.autograd.anomaly_mode import Anomaly
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.hooks import Watch
 from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
@@ -106,7 +106,7 @@ def sweep(
     Where `targets` are given, they alone get gradients, and only the nodes that lead to them are run. Leaves that have
     hooks are handed to `deliver`, where given, as soon as their gradient is whole.
     """
-    roots, anomaly = [edge for edge, _ in seeds], Anomaly.enabled and Anomaly.check_nan
+    roots, check = [edge for edge, _ in seeds], Anomaly.check
     ways = None if targets is None else leading(roots, targets)
     awaited = edges_to_watched(roots, ways) if Watch.any_leaf else Counter()
     gradients: dict[Edge, Any] = {}
@@ -136,8 +136,8 @@ def sweep(
                 node.check()  # raises
         for edge, rule, names, shape in edges:
             gx = rule(g, *map(values.__getitem__, names))
-            if anomaly:
-                refuse_nan(node, rule, gx, g, values)
+            if check is not None:
+                check(node, rule, gx, g, values)
             if gx is None:  # no gradient at all, where PyTorch gives none
                 continue
             if gx.shape != shape and shape is not None:
