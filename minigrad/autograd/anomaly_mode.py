@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd.node import Node, TensorBase, line_of
-from minigrad.derivatives import Rule
+from minigrad.primitive import Rule
 
 Check = Callable[[Node, Rule, Any, Any, "dict[str, Any]"], None]  # node, rule, the rule's gradient, what it was given
 

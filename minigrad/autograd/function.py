@@ -32,8 +32,8 @@ from minigrad.autograd.node import (
     shown_at,
     wrap,
 )
-from minigrad.derivatives import Primitive
 from minigrad.metadata import dtype_of
+from minigrad.primitive import Primitive
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 Hook = Callable[..., Any]
+Hooks = OrderedDict[int, Any]  # by the ids of their handles, in the order in which they are called
 
 
 class RemovableHandle:
@@ -25,13 +26,15 @@ class RemovableHandle:
 
     _next_id = itertools.count().__next__
 
-    def __init__(self, hooks: OrderedDict[int, Any]) -> None:
+    def __init__(self, hooks: Hooks) -> None:
         self.id = RemovableHandle._next_id()
-        self._hooks = hooks
+        self._hooks = weakref.ref(hooks)
 
     def remove(self) -> None:
         """Take the hook away; nothing where that was done before."""
-        self._hooks.pop(self.id, None)
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
 
     def __enter__(self) -> Self:
         return self
@@ -42,7 +45,7 @@ class RemovableHandle:
         self.remove()
 
 
-def add_hook(hooks: OrderedDict[int, Any], hook: Any, first: bool = False) -> RemovableHandle:
+def add_hook(hooks: Hooks, hook: Any, first: bool = False) -> RemovableHandle:
     """Put a hook behind the others, or (`first`) before them."""
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
@@ -61,8 +64,8 @@ class Watch:
     )
 
     def __init__(self) -> None:
-        self.hooks: OrderedDict[int, Hook] = OrderedDict()
-        self.after: OrderedDict[int, Hook] = OrderedDict()  # of a leaf, called when its .grad is up to date
+        self.hooks: Hooks = OrderedDict()
+        self.after: Hooks = OrderedDict()  # of a leaf, called when its .grad is up to date
         self.retained: weakref.ref[Tensor] | None = None
 
     def run(self, g: Any) -> Any:

@@ -21,7 +21,7 @@ from minigrad.autograd.anomaly_mode import Anomaly
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import below, run_sweep, seeds_of
 from minigrad.autograd.node import Array, Node, TensorBase, line_of
-from minigrad.derivatives import Rule
+from minigrad.primitive import Rule
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor

@@ -19,11 +19,11 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import enable_grad
 from minigrad.autograd.grad_mode import state as thread
+from minigrad.autograd.hooks import Hooks, RemovableHandle, add_hook
 from minigrad.autograd.node import Array, Where, caller, wrap
 from minigrad.metadata import float32, float64, get_default_dtype
 from minigrad.nn.modules.module import zero_gradients
 from minigrad.tensor import Tensor
-from minigrad.utils.hooks import Hooks, RemovableHandle, register
 
 Gradients = Iterator[tuple[Tensor, Array]]
 
@@ -266,12 +266,12 @@ class Optimizer:
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Let `hook(optimizer, args, kwargs)` run before each step; it may return other (args, kwargs) for it."""
         self._observe()
-        return register(self._optimizer_step_pre_hooks, hook)
+        return add_hook(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Let `hook(optimizer, args, kwargs)` run after each step."""
         self._observe()
-        return register(self._optimizer_step_post_hooks, hook)
+        return add_hook(self._optimizer_step_post_hooks, hook)
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the groups, with parameters numbered in their order."""
