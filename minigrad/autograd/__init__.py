@@ -6,12 +6,15 @@ from minigrad.autograd.grad_mode import enable_grad, is_grad_enabled, no_grad, s
 from minigrad.autograd.graph import backward, grad
 from minigrad.autograd.variable import Variable
 
+from minigrad.autograd import functional  # isort: skip  # made of operations, which need the names above
+
 __all__ = [
     "Function",
     "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "is_grad_enabled",
     "no_grad",
