@@ -7,6 +7,7 @@ from minigrad.autograd.graph import backward, grad
 from minigrad.autograd.variable import Variable
 
 from minigrad.autograd import functional  # isort: skip  # made of operations, which need the names above
+from minigrad.autograd.gradcheck import gradcheck, gradgradcheck  # isort: skip
 
 __all__ = [
     "Function",
@@ -16,6 +17,8 @@ __all__ = [
     "enable_grad",
     "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "is_grad_enabled",
     "no_grad",
     "set_detect_anomaly",
