@@ -121,6 +121,7 @@ def names(T: Any) -> dict[str, Any]:
         "x": x,
         "y": T.tensor([[0.5], [-1.5]], dtype=T.float64, requires_grad=True),
         "zero": T.zeros(3, dtype=T.float64, requires_grad=True),
+        "nine": T.ones(9, dtype=T.float64, requires_grad=True),
         "f32": T.tensor([1.0], requires_grad=True),
         "empty": T.zeros(0, dtype=T.float64, requires_grad=True),
         "wide": T.ones(1, dtype=T.float64).expand(2).requires_grad_(),
@@ -189,6 +190,11 @@ check(Pair, x)
 check(ReadyPair, x)
 check(lambda x: Pair(x)[0] + Pair(x)[1], x)
 check(lambda x: sum(ReadyPair(x)), x)
+check(T.sin, Undefined(x))
+check(lambda x: scaled(1.0)(Undefined(x)), x)
+check(lambda x: (lambda u: (u * 2, u * 3))(Ready(x)), x)
+check(scaled(1.01), nine, atol=1e-2, rtol=0, fast_mode=True)
+check(scaled(1.01), nine, atol=1e-2, rtol=0)
 check(Affine, x)
 check(Affine, x, masked=True)
 check(Drifting, x)

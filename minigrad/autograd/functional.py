@@ -29,9 +29,12 @@ USERS_OUTPUTS = "outputs of the user-provided function"
 
 
 def gradients(
-    outputs: Found, inputs: Tensors, grad_outputs: Found | None = None, retain_graph: bool | None = None,
+    outputs: Found,
+    inputs: Tensors,
+    grad_outputs: Found | None = None,
+    retain_graph: bool | None = None,
     create_graph: bool = False,
-) -> tuple[Tensor | None, ...]:  # fmt: skip
+) -> tuple[Tensor | None, ...]:
     """autograd.grad of those outputs that require gradients; None for inputs that they don't depend on."""
     given = [None] * len(outputs) if grad_outputs is None else grad_outputs
     pairs = [(x, g) for x, g in zip(outputs, given, strict=True) if x is not None and x.requires_grad]
