@@ -233,11 +233,12 @@ def test_forward_mode_gives_what_reverse_mode_gives(forward, reverse):
     same(evaluate(forward, names(minigrad)), evaluate(reverse, names(minigrad)))
 
 
-# Random functions of two vectors of three elements, and all derivatives of them
+# Random functions of two vectors of three elements, and all derivatives of them. Without abs, whose second derivative
+# torch can't compute or print in all modes, and atan2, for which its forward mode gives NaN at 0 and its backward 0.
 
 
-UNARY = ["sin", "exp", "tanh", "sigmoid", "square", "neg", "relu", "abs"]
-BINARY = ["add", "mul", "sub", "maximum", "atan2"]
+UNARY = ["sin", "exp", "tanh", "sigmoid", "square", "neg", "relu"]
+BINARY = ["add", "mul", "sub", "maximum"]
 
 
 def composed(steps: list[tuple[Any, ...]], T: Any, x: Any, y: Any) -> Any:
@@ -273,6 +274,9 @@ DERIVATIVES = [
     "F.grad(lambda x: F.jacrev(h)(x, y).sum())(x)",
 ]
 
+# Of forward mode and second order, torch's results may have a history though they do not depend on anything.
+FIRST_ORDER = ("A.vjp", "A.jacobian", "F.grad(total", "F.grad_and_value", "F.vjp", "F.jacrev(h")
+
 
 @pytest.mark.parametrize("expression", DERIVATIVES)
 @given(steps=STEPS, x=VECTOR, y=VECTOR, outside=st.booleans())
@@ -285,8 +289,8 @@ def test_derivatives_of_random_functions(expression, steps, x, y, outside):
         given["total"] = lambda x, y, h=given["h"]: h(x, y).sum()
         given["h"].__name__ = "h"
         found.append(evaluate(expression, given))
-    if any(name in expression for name in ("jvp", "jacfwd", "hessian", "F.grad(lambda")):
-        found = [values(x) for x in found]  # torch's have a history in cases where they do not depend on anything
+    if not expression.startswith(FIRST_ORDER):
+        found = [values(x) for x in found]
     same(*found)
 
 

@@ -41,7 +41,7 @@ class Level:
             raise ValueError(f"Thing passed to transform API must be Tensor, got {type(x)}")
         if x.requires_grad:  # type: ignore[attr-defined]
             made: Tensor = x.view_as(x)  # type: ignore[attr-defined]
-            if made._view is not None:  # as it is for an empty tensor
+            if made._view is not None:  # an empty tensor shares no memory
                 made._view.recorded = False  # an in-place write would change the argument: an error, as on a leaf
             return made
         made = x.detach().requires_grad_()  # type: ignore[attr-defined]
