@@ -107,7 +107,11 @@ def set_item(self: Tensor, index: Any, value: Any) -> None:
     basic, rest = indexing.split_index(index, self._array.ndim)
     if basic is not None:  # ints beside masks or index tensors: first the view, then its elements
         self = apply(kernels.select, self, index=basic)
-    _set_item(self, rest, value)
+    try:
+        _set_item(self, rest, value)
+    except RuntimeError:
+        _ = self._array[rest]  # whether the index fits comes first: an IndexError where it doesn't
+        raise
 
 
 _set_item = in_place(indexing.setitem)

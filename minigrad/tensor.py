@@ -113,9 +113,14 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients are recorded; to be set on leaves."""
+        """Whether gradients are recorded; to be set on leaves.
+
+        A view taken under no_grad says what its base says, as in PyTorch, but what is computed from it has no gradient.
+        """
         if self._view is not None:
             refresh(self)
+            if not self._view.recorded and self._view.base._requires_grad:
+                return True
         return self._requires_grad
 
     @requires_grad.setter
@@ -124,12 +129,13 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
             raise RuntimeError(f"requires_grad must be a bool, not {requires_grad!r}")
         if requires_grad and self._array.dtype.kind != "f":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}")
-        if self._node is not None:
+        if self._node is not None and not requires_grad:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
                 "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
-        self._requires_grad = requires_grad
+        if self._node is None:
+            self._requires_grad = requires_grad
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set whether gradients are recorded, on a leaf; returns the tensor."""
@@ -307,7 +313,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         node = self.grad_fn
         return tensor_text(
             self._array,
-            requires_grad=self._requires_grad,
+            requires_grad=self.requires_grad,
             grad_fn=None if node is None else node.name().rpartition("::")[2],
             default_float=get_default_dtype().numpy,
             prefix=f"{name}(",

@@ -8,6 +8,7 @@ The engine alone handles need, order, accumulation, broadcasting and ownership, 
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -283,29 +284,35 @@ def backward(
         if not wanted:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
 
-    def accumulate(tensor: Tensor, g: Any) -> None:
-        if create_graph:
-            tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
-        elif tensor._grad is None:
-            tensor._grad = wrap(own(g, taken))
-        elif tensor._grad._requires_grad:
-            tensor._grad = tensor._grad.detach() + wrap(np.asarray(g))
-        else:
-            check_writable(tensor._grad)
-            np.add(tensor._grad._array, g, out=tensor._grad._array)
-            bump(tensor._grad, "backward")
-        if tensor.watch is not None:
-            tensor.watch.run_after(tensor)
-
+    accumulate = functools.partial(accumulate_into, create_graph, taken)
     for edge, g in run_sweep(seeds, retain_graph, create_graph, set(wanted) or None, accumulate).items():
         if not isinstance(edge, Node):
             accumulate(edge, g)
         elif edge in wanted:
             accumulate(wanted[edge], g)
-        elif edge.watch is not None and edge.watch.retained is not None:
-            kept_by = edge.watch.retained()
-            if kept_by is not None:
-                accumulate(kept_by, g)
+        elif (result := keeper(edge)) is not None:
+            accumulate(result, g)
+
+
+def keeper(node: Node) -> Tensor | None:
+    """The result of a node, where retain_grad() was called on it."""
+    return None if node.watch is None or node.watch.retained is None else node.watch.retained()
+
+
+def accumulate_into(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> None:
+    """Add a gradient to the .grad of a tensor; `taken` are the ids of the arrays that belong to somebody."""
+    if create_graph:
+        tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
+    elif tensor._grad is None:
+        tensor._grad = wrap(own(g, taken))
+    elif tensor._grad._requires_grad:
+        tensor._grad = tensor._grad.detach() + wrap(np.asarray(g))
+    else:
+        check_writable(tensor._grad)
+        np.add(tensor._grad._array, g, out=tensor._grad._array)
+        bump(tensor._grad, "backward")
+    if tensor.watch is not None:
+        tensor.watch.run_after(tensor)
 
 
 def own(g: Any, taken: set[int]) -> Array:
@@ -369,6 +376,9 @@ def grad(
     edges = [edge_of(x, i) for i, x in enumerate(inputs)]
     seeds, taken = seeds_of(outputs, grad_outputs, create_graph)
     gradients = run_sweep(seeds, retain_graph, create_graph, set(edges))
+    for edge, g in gradients.items():
+        if isinstance(edge, Node) and (result := keeper(edge)) is not None:
+            accumulate_into(create_graph, taken, result, g)
     results: list[Any] = []
     for i, (x, edge) in enumerate(zip(inputs, edges, strict=True)):
         g = gradients.get(edge)
