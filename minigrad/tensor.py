@@ -115,12 +115,12 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
     def requires_grad(self) -> bool:
         """Whether gradients are recorded; to be set on leaves.
 
-        A view taken under no_grad says what its base says, as in PyTorch, but what is computed from it has no gradient.
+        A view that was taken under no_grad, or before its base required gradients, says what its base says, as in
+        PyTorch; but what is computed from it has no gradient.
         """
         if self._view is not None:
             refresh(self)
-            if not self._view.recorded and self._view.base._requires_grad:
-                return True
+            return self._requires_grad or self._view.base._requires_grad
         return self._requires_grad
 
     @requires_grad.setter

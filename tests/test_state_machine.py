@@ -35,7 +35,6 @@ UNARY: dict[str, Step] = {
     "sum over 0": lambda T, x: x.sum(0, keepdim=True),
     "max": lambda T, x: x.max(),
     "clone": lambda T, x: x.clone(),
-    "contiguous": lambda T, x: x.contiguous(),
     "where": lambda T, x: T.where(x > 0, x, x * 2),
     "masked": lambda T, x: x[x > 0],
     "picked": lambda T, x: x[[0, 0]],
@@ -89,6 +88,11 @@ WRITES_FROM: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+# Where torch has lost what it needs, and minigrad has kept it: the index of x[index], which torch frees too; a result
+# that detach_() was called on; a leaf that was written to after it was used, and has a history since.
+KEPT = ("a second time", "detached in-place", "moved into the graph interior")
+
+
 def plain(x: Any) -> Any:
     return None if x is None else x.detach().numpy()
 
@@ -115,6 +119,7 @@ class Programs(RuleBasedStateMachine):
 
     def both(self, name: str, step: Callable[[Any, Any], Any], *pairs: tuple[Any, Any]) -> tuple[Any, Any] | None:
         """The step under both engines; None where it raises under both."""
+        name += "".join(f" {i}" for pair in pairs for i, known in enumerate(self.pairs) if known is pair)
         found: list[Any] = []
         for i, T in enumerate(ENGINES):
             with warnings.catch_warnings():
@@ -125,6 +130,8 @@ class Programs(RuleBasedStateMachine):
                     found.append(error)
         self.log.append(name)
         errors = [type(x).__name__ if isinstance(x, Exception) else None for x in found]
+        if errors[0] is None and any(text in str(found[1]) for text in KEPT):
+            return None
         assert errors[0] == errors[1], f"{self.log}: {found}".replace("\n", " ")
         return None if errors[0] else (found[0], found[1])
 
@@ -136,6 +143,15 @@ class Programs(RuleBasedStateMachine):
     def pick(self, data: st.DataObject) -> tuple[Any, Any]:
         """One of the tensors, the younger the likelier."""
         return self.pairs[-1 - data.draw(st.integers(0, len(self.pairs) - 1))]
+
+    def shared(self, pair: tuple[Any, Any]) -> bool:
+        """Whether another tensor shows the same memory, or what this one is a view of."""
+        others = [x for _, x in self.pairs if x is not pair[1]]
+        return (
+            pair[0]._is_view()
+            or pair[1]._is_view()
+            or any(np.may_share_memory(plain(x), plain(pair[1])) for x in others)
+        )
 
     @initialize(values=st.lists(VALUES, min_size=6, max_size=6))
     def begin(self, values: list[float]) -> None:
@@ -156,27 +172,36 @@ class Programs(RuleBasedStateMachine):
 
     @rule(data=st.data(), name=st.sampled_from([*VIEWS]))
     def look(self, data: st.DataObject, name: str) -> None:
-        self.keep(self.both(f"view {name}", VIEWS[name], self.pick(data)))
+        pair = self.pick(data)
+        assume(torch.is_grad_enabled() or not pair[1].requires_grad)  # torch raises at each look at such a view
+        self.keep(self.both(f"view {name}", VIEWS[name], pair))
 
     @rule(data=st.data(), name=st.sampled_from([*WRITES]))
     def write(self, data: st.DataObject, name: str) -> None:
-        self.both(f"write {name}", WRITES[name], self.pick(data))
+        pair = self.pick(data)
+        assume(0 not in pair[1].stride())  # torch writes to a row of an expanded tensor: DEVIATIONS.md
+        self.both(f"write {name}", WRITES[name], pair)
 
     @rule(data=st.data(), name=st.sampled_from([*WRITES_FROM]))
     def write_from(self, data: st.DataObject, name: str) -> None:
         x, y = self.pick(data), self.pick(data)
-        assume(
-            not np.may_share_memory(plain(x[1]), plain(y[1])) or x is y
-        )  # torch refuses some overlaps: DEVIATIONS.md
+        assume(0 not in x[1].stride())  # as above
+        shared = np.may_share_memory(plain(x[1]), plain(y[1])) and x is not y
+        assume(not shared)  # torch refuses some overlaps: DEVIATIONS.md
         self.both(f"write {name} from", lambda T, x, y: WRITES_FROM[name](x, y), x, y)
 
     @rule(data=st.data())
     def detach_in_place(self, data: st.DataObject) -> None:
-        self.both("detach_", lambda T, x: x.detach_(), self.pick(data))
+        pair = self.pick(data)
+        assume(not pair[1].retains_grad)  # an internal error of torch, later
+        assume(not self.shared(pair))  # views can't be detached; what torch takes for one differs in corners
+        self.both("detach_", lambda T, x: x.detach_(), pair)
 
     @rule(data=st.data(), flag=st.booleans())
     def require(self, data: st.DataObject, flag: bool) -> None:
-        self.both(f"requires_grad_({flag})", lambda T, x: x.requires_grad_(flag), self.pick(data))
+        pair = self.pick(data)
+        assume(not self.shared(pair))  # in torch the history of its views changes with it
+        self.both(f"requires_grad_({flag})", lambda T, x: x.requires_grad_(flag), pair)
 
     @rule(data=st.data())
     def retain(self, data: st.DataObject) -> None:
@@ -204,7 +229,11 @@ class Programs(RuleBasedStateMachine):
         def gradient(T: Any, x: Any, y: Any) -> Any:
             return T.autograd.grad(x, y, T.ones_like(x), retain_graph=True, create_graph=create_graph)[0]
 
-        self.keep(self.both("grad", gradient, self.pick(data), self.pick(data)))
+        pair = self.both("grad", gradient, self.pick(data), self.pick(data))
+        self.keep(pair)
+        if pair is None:  # half a pass may have been done under torch
+            for x in (x for known in self.pairs for x in known if x.retains_grad):
+                x.grad = None
 
     @invariant()
     def all_agree(self) -> None:
@@ -220,4 +249,4 @@ class Programs(RuleBasedStateMachine):
 
 
 TestPrograms = Programs.TestCase
-TestPrograms.settings = settings(stateful_step_count=30, phases=[Phase.generate], report_multiple_bugs=False)
+TestPrograms.settings = settings(stateful_step_count=30, phases=[Phase.generate])  # to shrink one takes minutes

@@ -287,7 +287,8 @@ def backward(
     accumulate = functools.partial(accumulate_into, create_graph, taken)
     for edge, g in run_sweep(seeds, retain_graph, create_graph, set(wanted) or None, accumulate).items():
         if not isinstance(edge, Node):
-            accumulate(edge, g)
+            if edge._requires_grad:  # it may have been taken back since
+                accumulate(edge, g)
         elif edge in wanted:
             accumulate(wanted[edge], g)
         elif (result := keeper(edge)) is not None:

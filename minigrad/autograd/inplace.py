@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def join(tensor: Tensor, source: Tensor) -> None:
     """Note that `tensor` is a view of `source`, where their arrays share memory."""
-    if np.may_share_memory(tensor._array, source._array):
+    if np.may_share_memory(tensor._array, source._array) or not tensor._array.size:
         tensor._counter = source._counter
         base = source if source._view is None else source._view.base
         tensor._view = View(base, tensor._counter[0], state.grad)
@@ -150,7 +150,7 @@ def check_writable(tensor: Tensor) -> None:
     if tensor._view is not None:
         refresh(tensor)
         base = tensor._view.base
-        if state.grad and base._requires_grad and base._node is None:
+        if state.grad and base._node is None and (base._requires_grad or tensor._requires_grad):
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place operation. "
                 "Write under torch.no_grad(), or to a clone()"

@@ -49,7 +49,14 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     if len(shape) != 2 or len(length) != 1 or shape[1] != length[0]:
         raise RuntimeError(f"size mismatch, got a matrix of shape {list(shape)} and a vector of shape {list(length)}")
     product = apply(kernels.matmul, input, column(vec))
-    return named(apply(kernels.reshape, product, shape=shape[:1], out=out), "MvBackward0", input, vec)
+    return named(reshaped(product, shape[:1], out), "MvBackward0", input, vec)
+
+
+def reshaped(product: Tensor, shape: tuple[int, ...], out: Tensor | None) -> Tensor:
+    """A product in the shape that it is to have. It is no view to the user, who never meets what it is a view of."""
+    result = apply(kernels.reshape, product, shape=shape, out=out)
+    result._view = None
+    return result
 
 
 def column(vec: Tensor) -> Tensor:
@@ -90,7 +97,7 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
             f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the same number of elements"
         )
     product = apply(kernels.matmul, row(input), column(tensor))
-    return named(apply(kernels.reshape, product, shape=(), out=out), "DotBackward0", input, tensor)
+    return named(reshaped(product, (), out), "DotBackward0", input, tensor)
 
 
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -137,7 +144,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     if product is out:  # PyTorch resizes `out` to one row, and warns, before it takes the row
         out._array = out._array.reshape(shape)
         return out
-    result = apply(kernels.reshape, product, shape=shape, out=out)
+    result = reshaped(product, shape, out)
     if a == 2:
         return named(result, "MvBackward0", input, other)
     return named(result, "SqueezeBackward4" if b == 2 else "UnsafeViewBackward0")

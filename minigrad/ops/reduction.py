@@ -173,7 +173,11 @@ def extremum(
 def along(input: Tensor, indices: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The values at `indices` along `dim`, and the indices, with or without the dim."""
     values = take_along(input, indices, dim)
-    return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
+    if keepdim:
+        return values, indices
+    values, indices = values.squeeze(dim), indices.squeeze(dim)
+    values._view = indices._view = None  # the user never meets what they are views of
+    return values, indices
 
 
 def argextremum(input: Tensor, dim: int | None, keepdim: bool, arg: Any, name: str) -> Tensor:
