@@ -18,7 +18,7 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.hooks import watch
-from minigrad.autograd.node import Array, Node, TensorBase, View, caller, record, shape_error, wrap
+from minigrad.autograd.node import Array, Node, Part, TensorBase, View, caller, record, shape_error, wrap
 from minigrad.derivatives import table
 from minigrad.kernels import Geometry, cast, put_strided, strided
 from minigrad.metadata import dtype_of
@@ -150,15 +150,12 @@ def check_writable(tensor: Tensor) -> None:
     if tensor._view is not None:
         refresh(tensor)
         base = tensor._view.base
+        if state.grad and base._requires_grad and not tensor._view.recorded:
+            raise unrecorded_view(tensor)
         if state.grad and base._node is None and (base._requires_grad or tensor._requires_grad):
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place operation. "
                 "Write under torch.no_grad(), or to a clone()"
-            )
-        if state.grad and base._requires_grad and not tensor._view.recorded:
-            raise RuntimeError(
-                "A view was created in no_grad mode and is being modified inplace with grad mode enabled: move both "
-                "the view and the write into the no_grad block, or both out of it"
             )
         if overlaps(tensor._array):
             raise RuntimeError(
@@ -174,6 +171,23 @@ def check_writable(tensor: Tensor) -> None:
             "a leaf Variable that requires grad is being used in an in-place operation. "
             "Write under torch.no_grad(), or use the out-of-place form"
         )
+
+
+def unrecorded_view(view: Tensor) -> RuntimeError:
+    """The error for a write to a view whose base could not know of it."""
+    if view._node is None:
+        return RuntimeError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled: move both the "
+            "view and the write into the no_grad block, or both out of it"
+        )
+    number = view._node.number if isinstance(view._node, Part) else 0
+    return RuntimeError(
+        f"Output {number} of {view._node.label.removesuffix('Backward')} is a view and is being modified inplace. This "
+        "view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to "
+        "handle view+inplace would override the custom backward associated with the custom Function, leading to "
+        "incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
+        "Function."
+    )
 
 
 def overlaps(array: Array) -> bool:

@@ -7,10 +7,29 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from minigrad.autograd.grad_mode import no_grad
+from minigrad.autograd.hooks import RemovableHandle, add_hook
 from minigrad.autograd.node import TensorBase
 from minigrad.metadata import Size, dtype, float16, float32, float64
+from minigrad.nn.modules.hooks import (
+    Hook,
+    Hooks,
+    call_with_hooks,
+    everywhere,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 from minigrad.nn.parameter import Parameter, UninitializedParameter
 from minigrad.tensor import Tensor
+
+__all__ = [
+    "Module",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+]
 
 
 class IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
@@ -33,10 +52,12 @@ class Module:
     _version = 1  # of the names and shapes of the state, noted in checkpoints
     _buffer_names: dict[str, bool]  # whether each buffer is saved
     _empty: dict[str, type]  # the names that are registered as None, and whether for a Parameter or a Module
+    _hooks: Hooks
 
     def __init__(self) -> None:
         self._empty = {}
         self._buffer_names = {}
+        self._hooks = OrderedDict()
         self.training = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -84,7 +105,52 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._hooks or everywhere:
+            return call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
+
+    # hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` before forward, or `hook(module, args, kwargs)` where `with_kwargs`.
+
+        What it returns, if not None, replaces the arguments: a tuple of them, or a single one; with kwargs, a tuple
+        (args, kwargs). Comes behind the hooks that are there, or before them where `prepend`.
+        """
+        return add_hook(self._hooks, Hook("forward_pre", hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args, result)` after forward, or `hook(module, args, kwargs, result)` where `with_kwargs`.
+
+        What it returns, if not None, replaces the result. Where `always_call` it is called even if forward raises.
+        """
+        return add_hook(self._hooks, Hook("forward", hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` before the module's backward, with the gradients of its results.
+
+        What it returns, if not None, a tuple with one gradient for each result, replaces them.
+        """
+        return add_hook(self._hooks, Hook("full_backward_pre", hook), prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` once the gradients of the positional arguments are there.
+
+        Both are tuples, with None for what is no tensor. What the hook returns, if not None, replaces `grad_input`.
+        Where no argument requires gradients it is called with those of the results, and PyTorch's warning.
+        """
+        return add_hook(self._hooks, Hook("full_backward", hook), prepend)
+
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """NotImplementedError: PyTorch's old hook, which sees the gradients of a module's last operation alone."""
+        raise NotImplementedError(
+            "register_backward_hook, which PyTorch has deprecated, sees the last operation of a module and not the "
+            "module: use register_full_backward_hook"
+        )
 
     # registration
 
