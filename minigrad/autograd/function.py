@@ -158,6 +158,11 @@ class FunctionNode(Node):
     def whole(self, g: Parts) -> Parts:
         return g  # whether results that were not used get zeros or None is for the ctx to say
 
+    def take_over(self, other: Node) -> None:
+        super().take_over(other)
+        if self.saved:
+            self.saved["ctx"]._node = weakref.ref(self)
+
     def result(self, array: Array, counter: list[Any], number: int) -> Tensor:
         """A saved result as a Tensor with its history."""
         ctx = self.check()["ctx"]

@@ -130,7 +130,7 @@ def sweep(
         if type(g) is Parts:
             g = node.whole(g)
         values = node.saved
-        if values is None or again:
+        if type(values) is not dict or again:  # freed, or dropped by a checkpoint
             values = node.tensors() if again else node.check()
         for _, counter, version in node.checks:
             if counter[0] != version:
@@ -179,13 +179,13 @@ def settle(
                     deliver(leaf, gradients.pop(leaf))
 
 
-def below(roots: Sequence[Edge]) -> list[Node]:
-    """The nodes that the roots were computed from, and they themselves."""
-    nodes = [*dict.fromkeys(edge for edge in roots if isinstance(edge, Node))]
+def below(roots: Sequence[Edge], since: int = -1) -> list[Node]:
+    """The nodes that the roots were computed from, and they themselves; those alone that are numbered above `since`."""
+    nodes = [*dict.fromkeys(edge for edge in roots if isinstance(edge, Node) and edge.sequence > since)]
     seen = set(nodes)
     for node in nodes:  # grows while it is walked
         for edge, *_ in node.edges:
-            if isinstance(edge, Node) and edge not in seen:
+            if isinstance(edge, Node) and edge.sequence > since and edge not in seen:
                 seen.add(edge)
                 nodes.append(edge)
     return nodes

@@ -73,6 +73,13 @@ def wrap(array: Any, counter: list[Any] | None = None) -> Tensor:
     return tensor
 
 
+class Dropped(dict[str, Any]):
+    """Stands for what a node saved and a checkpoint dropped: its segment restores it when it is asked for."""
+
+    def __init__(self, segment: Any, number: int) -> None:
+        self.segment, self.number = segment, number  # number: which of the segment's nodes it is
+
+
 class Node:
     """A recorded operation; PyTorch's `grad_fn`."""
 
@@ -113,6 +120,8 @@ class Node:
 
     def check(self) -> dict[str, Any]:
         """The saved values; RuntimeError where they are freed, or were written to since."""
+        while isinstance(self.saved, Dropped):  # more than once where checkpoints are nested
+            self.saved.segment.restore()
         if self.saved is None:
             raise RuntimeError(
                 f"Trying to backward through the graph a second time: {self.name()}, recorded at {place(self.where)}, "
@@ -129,6 +138,10 @@ class Node:
                     "Write the out-of-place form there, or clone() before it"
                 )
         return self.saved
+
+    def take_over(self, other: Node) -> None:
+        """Have what another node of the same operation saved."""
+        self.saved, self.checks = other.saved, other.checks
 
     def whole(self, g: Parts) -> Parts:
         """The gradients of several results, with zeros for those that got none."""

@@ -1,5 +1,5 @@
 """Tools around training."""
 
-from minigrad.utils import data, dlpack, hooks
+from minigrad.utils import checkpoint, data, dlpack, hooks
 
-__all__ = ["data", "dlpack", "hooks"]
+__all__ = ["checkpoint", "data", "dlpack", "hooks"]
