@@ -5,7 +5,14 @@ from math import e, inf, nan, pi
 from minigrad import autograd, backends, cuda, func, nn, optim, random, utils, version
 from minigrad.absent import explain_modules
 from minigrad.as_torch import install_as_torch, real_torch
-from minigrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from minigrad.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from minigrad.explain import diagnose
 from minigrad.legacy import (

@@ -12,7 +12,7 @@ import numpy as np
 from minigrad import kernels, ops
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
-from minigrad.autograd.inplace import bump, check_writable, in_place
+from minigrad.autograd.inplace import bump, check_inference, check_writable, in_place
 from minigrad.autograd.node import TensorBase
 from minigrad.ops import comparison, distributions, indexing, reduction, shaping
 
@@ -88,6 +88,7 @@ def of_shape(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_inference(self)
         if self.requires_grad:
             check_writable(self)
             if not state.grad:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minigrad import kernels, ops
 from minigrad.absent import AbsentAttributes
-from minigrad.autograd.grad_mode import state
+from minigrad.autograd.grad_mode import new_counter, state
 from minigrad.autograd.graph import apply, backward
 from minigrad.autograd.hooks import register_hook, register_post_accumulate_grad_hook, watch
 from minigrad.autograd.inplace import as_it_was, bump, check_writable, commit, refresh
@@ -129,6 +129,8 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
             raise RuntimeError(f"requires_grad must be a bool, not {requires_grad!r}")
         if requires_grad and self._array.dtype.kind != "f":
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}")
+        if requires_grad and self.is_inference() and not state.inference:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         if self._node is not None and not requires_grad:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
@@ -189,7 +191,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
     @property
     def data(self) -> Tensor:
         """The same memory without history; unlike detach()'s, writes to it are not noticed by the engine."""
-        return wrap(self._array)
+        return wrap(self._array, self._counter if self.is_inference() else [0])
 
     @data.setter
     def data(self, data: Tensor) -> None:
@@ -198,11 +200,6 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         if self._requires_grad and data._array.dtype.kind != "f":
             raise RuntimeError("data set to a tensor that requires gradients must be floating point")
         self._array = data._array
-
-    @property
-    def _version(self) -> int:
-        """How many in-place writes the storage has seen."""
-        return int(self._counter[0])
 
     @property
     def _base(self) -> Tensor | None:
@@ -453,7 +450,8 @@ def plain(x: Any) -> Any:
 def rebuild(cls: type[Tensor], array: Array, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
     """A leaf of the given class from its parts."""
     tensor = object.__new__(cls)
-    for field, value in zip(TensorBase.__slots__[1:], (array, [0], None, None, requires_grad, None), strict=True):
+    values = (array, new_counter(), None, None, requires_grad, None)
+    for field, value in zip(TensorBase.__slots__[1:], values, strict=True):
         setattr(tensor, field, value)
     tensor.__dict__.update(attributes)
     return tensor

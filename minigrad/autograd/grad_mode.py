@@ -6,9 +6,10 @@ import contextvars
 import functools
 import inspect
 import threading
+import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, NoReturn, Self, TypeVar, cast, overload
 
 import numpy as np
 
@@ -19,6 +20,7 @@ class State(threading.local):
     """What a thread of the engine knows."""
 
     grad = True  # whether operations are recorded
+    inference = False  # whether tensors that are made are inference tensors; grad is then False
     rules = False  # whether rules are being run on Tensors: NumPy functions given Tensors then record
 
     def __init__(self) -> None:
@@ -31,11 +33,33 @@ class State(threading.local):
 
 
 state = State()
+inference_used = False  # whether any thread has entered inference_mode: only then new tensors must find out
+
+
+class Untracked(list[Any]):
+    """The counter of an inference tensor: there are no versions, so nothing can be saved that relies on one."""
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+            "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use "
+            "it in autograd, or use torch.no_grad() instead of torch.inference_mode()."
+        )
+
+
+def new_counter() -> list[Any]:
+    """The counter of a tensor's writes, for new memory."""
+    return Untracked() if state.inference else [0]
 
 
 def is_grad_enabled() -> bool:
     """Whether this thread records operations."""
     return state.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread makes inference tensors."""
+    return state.inference
 
 
 class GradMode:
@@ -44,17 +68,16 @@ class GradMode:
     mode: bool
 
     def __init__(self) -> None:
-        self.before: list[bool] = []
+        self.before: list[tuple[bool, bool]] = []
 
-    def __enter__(self) -> Self:
-        self.before.append(state.grad)
-        state.grad = self.mode
-        return self
+    def __enter__(self) -> None:
+        self.before.append((state.grad, state.inference))
+        state.grad = self.mode and not state.inference
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        state.grad = self.before.pop()
+        state.grad, state.inference = self.before.pop()
 
     def clone(self) -> GradMode:
         return type(self)()
@@ -62,6 +85,15 @@ class GradMode:
     def __call__(self, function: F) -> F:
         if inspect.isgeneratorfunction(function):
             return cast(F, self._wrap_generator(function))
+        if inspect.isclass(function):
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate "
+                "functions or methods. To preserve the current behavior of class decoration, you can directly decorate "
+                "the `__init__` method and nothing else.",
+                FutureWarning,
+                stacklevel=2,
+            )
+            return self(cast(F, lambda *args, **kwargs: function(*args, **kwargs)))
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -120,18 +152,54 @@ class set_grad_enabled(GradMode):
     """Set at once whether operations are recorded; as a context, restore it at the end."""
 
     def __init__(self, mode: bool) -> None:
-        super().__init__()
+        if not isinstance(mode, bool):
+            raise TypeError(
+                f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}"
+            )
         self.mode = mode
-        self.before.append(state.grad)
-        state.grad = mode
+        self.found = state.grad  # what is restored, however often the context is entered
+        self.__enter__()
 
-    def __enter__(self) -> Self:
-        state.grad = self.mode
-        return self
+    def __enter__(self) -> None:
+        state.grad = self.mode and not state.inference
+
+    def __exit__(self, *error: object) -> None:
+        state.grad = self.found
 
     def __call__(self, function: F) -> F:
-        state.grad = self.before.pop()  # a decorator sets the mode for the calls alone
+        self.__exit__()  # a decorator sets the mode for the calls alone
         return super().__call__(function)
+
+    def __repr__(self) -> str:
+        return f"torch.autograd.grad_mode.set_grad_enabled(mode={self.mode})"
 
     def clone(self) -> GradMode:
         return set_grad_enabled(self.mode)
+
+
+class inference_mode(GradMode):
+    """Operations inside are not recorded, and the tensors that they make can't be recorded later either.
+
+    Inference tensors have no version: outside they can't be written to, nor saved for backward. `inference_mode(False)`
+    records, and makes ordinary tensors. `@inference_mode` without parentheses decorates too.
+    """
+
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: F) -> F: ...  # type: ignore[misc]  # a decorated function
+    def __new__(cls, mode: Any = True) -> Any:
+        return super().__new__(cls) if isinstance(mode, bool) else cls()(mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode = mode
+
+    def __enter__(self) -> None:
+        global inference_used
+        inference_used = True
+        self.before.append((state.grad, state.inference))
+        state.grad, state.inference = not self.mode, self.mode
+
+    def clone(self) -> GradMode:
+        return inference_mode(self.mode)

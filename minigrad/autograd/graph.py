@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from minigrad.autograd import grad_mode
 from minigrad.autograd import node as nodes
 from minigrad.autograd.anomaly_mode import Anomaly
-from minigrad.autograd.grad_mode import state
+from minigrad.autograd.grad_mode import new_counter, state
 from minigrad.autograd.hooks import Watch
 from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
 from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, record, shape_error, wrap
@@ -64,7 +65,7 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
         return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
     tensor: Tensor = _new(nodes._Tensor)  # wrap(result), written out: this is on the path of every operation
     tensor._array = result if type(result) is np.ndarray else np.asarray(result)
-    tensor._counter = [0]
+    tensor._counter = [0] if not grad_mode.inference_used else new_counter()
     tensor._grad = tensor._node = tensor._view = None
     tensor._requires_grad = False
     if primitive.view:
@@ -79,7 +80,7 @@ def several(
     primitive: Primitive, inputs: Sequence[Any], arrays: Sequence[Any], params: dict[str, Any], needs: int, results: Any
 ) -> tuple[Tensor, ...]:
     """The Tensors of an operation that has several results."""
-    counter = [0]
+    counter = new_counter()
     tensors = tuple(wrap(x, counter) for x in results)
     if primitive.view:
         for x in tensors:

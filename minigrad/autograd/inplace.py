@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.autograd.grad_mode import state
+from minigrad.autograd.grad_mode import Untracked, state
 from minigrad.autograd.hooks import watch
 from minigrad.autograd.node import Array, Node, Part, TensorBase, View, caller, record, shape_error, wrap
 from minigrad.derivatives import table
@@ -32,6 +32,8 @@ def join(tensor: Tensor, source: Tensor) -> None:
     """Note that `tensor` is a view of `source`, where their arrays share memory."""
     if np.may_share_memory(tensor._array, source._array) or not tensor._array.size:
         tensor._counter = source._counter
+        if source.is_inference():
+            return
         base = source if source._view is None else source._view.base
         tensor._view = View(base, tensor._counter[0], state.grad)
 
@@ -68,6 +70,8 @@ def geometry(view: Array, base: Array) -> Geometry:
 def bump(tensor: TensorBase, name: str) -> None:
     """Count a write into a tensor's storage, and note which operation wrote, and where."""
     counter = tensor._counter
+    if type(counter) is Untracked:  # they have no versions
+        return
     counter[:] = counter[0] + 1, name, caller()
 
 
@@ -93,6 +97,7 @@ def write_out(
             "requires grad. Drop out=, or compute under torch.no_grad()"
         )
     if type(out) is not Target:
+        check_inference(out)
         bump(out, "out=")
     elif isinstance(primitive.function, np.ufunc):
         try:
@@ -147,6 +152,7 @@ def castable(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
 
 def check_writable(tensor: Tensor) -> None:
     """RuntimeError where an in-place write to `tensor` would make gradients wrong, or write one place twice."""
+    check_inference(tensor)
     if tensor._view is not None:
         refresh(tensor)
         base = tensor._view.base
@@ -170,6 +176,15 @@ def check_writable(tensor: Tensor) -> None:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation. "
             "Write under torch.no_grad(), or use the out-of-place form"
+        )
+
+
+def check_inference(tensor: TensorBase) -> None:
+    """RuntimeError where an inference tensor is to be written to outside inference mode."""
+    if tensor.is_inference() and not state.inference:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a "
+            "normal tensor before doing inplace update."
         )
 
 

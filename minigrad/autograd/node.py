@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from minigrad.autograd import grad_mode
 from minigrad.derivatives import table
 from minigrad.kernels import linear, linear_no_bias
 from minigrad.primitive import Plan, Primitive, Rule
@@ -41,6 +42,17 @@ class TensorBase:
     _view: View | None  # whose memory it shows, where gradients must follow writes
     watch: Watch | None = None  # of a leaf: its hooks. Not a slot: few leaves have any
 
+    def is_inference(self) -> bool:
+        """Whether the tensor was made in inference mode."""
+        return type(self._counter) is grad_mode.Untracked
+
+    @property
+    def _version(self) -> int:
+        """How many in-place writes the storage has seen."""
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return int(self._counter[0])
+
 
 class View:
     """The base of a view, the storage's version when the view's node was made, and whether grad mode was on then."""
@@ -67,7 +79,9 @@ def wrap(array: Any, counter: list[Any] | None = None) -> Tensor:
     """A tensor of `array`, without copy and without history; `counter` where it shares another tensor's storage."""
     tensor = _new(_Tensor)
     tensor._array = array if type(array) is np.ndarray else np.asarray(array)
-    tensor._counter = [0] if counter is None else counter
+    if counter is None:
+        counter = [0] if not grad_mode.inference_used else grad_mode.new_counter()
+    tensor._counter = counter
     tensor._grad = tensor._node = tensor._view = None
     tensor._requires_grad = False
     return tensor
