@@ -201,6 +201,7 @@ def made_inside(T: Any) -> list[Any]:
             T.ones(2), T.ones(2)[:1], n * 1, n.clone(), n.to(T.float32), n.max(0)[0], *(n * 1).unbind(0), T.rand(1),
             n, n[:1], n.view(2), n.detach(), n.data, *n.unbind(0), leaf(T, 1.0), T.nn.Parameter(T.ones(1)),
             T.nn.Linear(1, 1).weight, n.add_(1), T.ones(2).add_(1), leaf(T, 1.0) * 2, T.tensor([1]),
+            *T.ones(1, 0).unbind(0),
         ]  # fmt: skip
 
 
