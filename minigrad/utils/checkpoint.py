@@ -21,7 +21,7 @@ from minigrad.autograd.graph import below
 from minigrad.autograd.hooks import users_code
 from minigrad.autograd.node import Dropped, Node, TensorBase, next_number, place
 from minigrad.nn.modules.container import Sequential
-from minigrad.ops.sampling import get_rng_state, set_rng_state
+from minigrad.random import get_rng_state, set_rng_state
 
 __all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential", "noop_context_fn"]
 
