@@ -131,17 +131,17 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}")
         if requires_grad and self.is_inference() and not state.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
-        if self._node is not None and not requires_grad:
+        if self._node is not None:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
                 "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
             )
-        if self._node is None:
-            self._requires_grad = requires_grad
+        self._requires_grad = requires_grad
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Set whether gradients are recorded, on a leaf; returns the tensor."""
-        self.requires_grad = requires_grad
+        """Set whether gradients are recorded, on a leaf; returns the tensor. A result that they are stays as it is."""
+        if self._node is None or not requires_grad:
+            self.requires_grad = requires_grad
         return self
 
     @property

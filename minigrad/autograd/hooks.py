@@ -36,6 +36,13 @@ class RemovableHandle:
         if hooks is not None:
             hooks.pop(self.id, None)
 
+    def __getstate__(self) -> tuple[Hooks | None, int]:
+        return self._hooks(), self.id  # a copy of a module has copies of its hooks, and of the handles among them
+
+    def __setstate__(self, state: tuple[Hooks | None, int]) -> None:
+        hooks, self.id = state
+        self._hooks = weakref.ref(OrderedDict() if hooks is None else hooks)
+
     def __enter__(self) -> Self:
         return self
 
