@@ -43,6 +43,7 @@ from minigrad.kernels import (
     count,
     diagonal,
     discrete,
+    distinct,
     embedding,
     embedding_rule,
     fill,
@@ -53,6 +54,8 @@ from minigrad.kernels import (
     inverse,
     keep,
     largest,
+    lerp,
+    lerp_by_number,
     linear,
     linear_no_bias,
     log_sigmoid,
@@ -61,6 +64,7 @@ from minigrad.kernels import (
     losses,
     matmul,
     mean,
+    median,
     mse_loss,
     norm,
     permute,
@@ -127,11 +131,11 @@ constants: set[Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def no_derivative(function: str) -> Rule:
-    """The rule of an argument for which PyTorch has none: RuntimeError."""
+def no_derivative(function: str, kind: type[Exception] = RuntimeError) -> Rule:
+    """The rule of an argument for which PyTorch has none: an error of that kind."""
 
     def rule(g: Array) -> Array:
-        raise RuntimeError(
+        raise kind(
             f"derivative for {function} is not implemented: detach() its argument where it counts as a constant; "
             "div(rounding_mode=...) has the gradient 0"
         )
@@ -297,6 +301,9 @@ primitive(np.arccos, "Acos", x=lambda g, x: -g / np.sqrt(1 - x * x))
 primitive(np.arctan, "Atan", x=lambda g, x: g / (x * x + 1))
 primitive(np.arctan2, "Atan2", x=lambda g, x, y: g * (y * inverse_square(x, y)),
           y=lambda g, x, y: g * (-x * inverse_square(x, y)))
+primitive(np.hypot, "Hypot", x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out))
+primitive(lerp, "Lerp", number=1, x=lambda g, z: g * (1 - z), y=lambda g, z: g * z, z=lambda g, x, y: g * (y - x))
+primitive(lerp_by_number, "Lerp", x=lambda g, weight: g * (1 - weight), y=lambda g, weight: g * weight)
 primitive(np.sinh, "Sinh", x=lambda g, x: g * np.cosh(x))
 primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
 primitive(np.tanh, "Tanh", x=lambda g, out: g * (1 - out * out))
@@ -355,6 +362,7 @@ primitive(np.multiply.reduce, "Prod", x=product_rule)
 primitive(np.maximum.reduce, "Amax", x=amax_rule)
 primitive(np.minimum.reduce, "Amin", x=amax_rule)
 primitive(largest, "Max", number=1, x=max_rule)
+primitive(median, "Median", x=max_rule)
 primitive(smallest, "Min", number=1, x=max_rule)
 primitive(var, "Var", x=var_rule)
 primitive(std, "Std", x=lambda g, x, out, axis, correction, keepdims: var_rule(
@@ -394,6 +402,7 @@ primitive(triu, "Triu", x=lambda g, k: triu(g, k=k))
 primitive(getitem, "Slice", view=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
 primitive(select, "Select", view=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
 primitive(take, "Index", x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
+primitive(distinct, "Unique2", x=no_derivative("unique", NotImplementedError))
 primitive(scatter, "IndexBackward", x=lambda g, index: getitem(g, index=index))
 primitive(embedding, "Embedding", x=embedding_rule)
 primitive(put, "IndexPut", x=lambda g, index: put(g, 0, index=index),

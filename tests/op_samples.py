@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from composed_samples import COMPOSED
 from hypothesis import strategies as st
 from nn_samples import NEURAL
 from samples import (
@@ -405,4 +406,4 @@ PYTHON = (
     *(Sample(kind.__name__, single, function=lambda T, x, kind=kind: kind(x)) for kind in (bool, int, float)),
 )
 
-SAMPLES = POINTWISE + REDUCTIONS + SHAPING + INDEXING + LINEAR + CREATION + PYTHON + NEURAL
+SAMPLES = POINTWISE + REDUCTIONS + SHAPING + INDEXING + LINEAR + CREATION + PYTHON + COMPOSED + NEURAL

@@ -24,6 +24,12 @@ OTHERWISE_NAMED = {
     "matmul:3-d, 3-d": "where nothing is summed up, torch transposes",
     "nn.functional.linear": "of what is not contiguous torch adds the bias by a node of its own",
     "nn.functional.cross_entropy:probabilities": "divided by a tensor; torch has a division by a number of its own",
+    "repeat_interleave": "picks by index; torch expands where the number of repeats is one for all",
+    "meshgrid": "for xy torch swaps views of the vectors, this the grids",
+    "quantile": "torch squeezes where this reshapes",
+    "quantile:dim": "torch squeezes where this reshapes",
+    "einsum": "dims are put in order last; torch sums up last",
+    "einsum:several": "dims are put in order last; torch views the product of batches last",
     "norm:nuc": "torch permutes where this reshapes",
 }
 

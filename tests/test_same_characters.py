@@ -30,9 +30,9 @@ SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def printed(command, example, folder):
+def printed(command, example, folder, scripts=EXAMPLES):
     environment = {**os.environ, **ONE_THREAD, "MPLBACKEND": "Agg", "PYTHONPATH": str(EXAMPLES.parent)}
-    script = [sys.executable, *command, str(EXAMPLES / f"{example}.py")]
+    script = [sys.executable, *command, str(scripts / f"{example}.py")]
     folder.mkdir()
     return subprocess.run(script, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 

@@ -139,6 +139,12 @@ def take(x: Array, *, index: Any) -> Array:
 
 
 @dispatched
+def distinct(x: Array, *, index: Any) -> Array:
+    """x[index] where the index names one element, or slice, of each that is distinct."""
+    return x[index]
+
+
+@dispatched
 def scatter(g: Array, *, index: Any, shape: Shape) -> Array:
     """The adjoint of x[index]: zeros of `shape` with `g` added at `index`, places met twice counted twice."""
     x = np.zeros(shape, g.dtype)

@@ -272,3 +272,23 @@ def clamp_min(x: Array, low: Array) -> Array:
 @dispatched
 def clamp_max(x: Array, high: Array) -> Array:
     return np.minimum(high, x)
+
+
+@dispatched
+def lerp(x: Array, y: Array, z: Array) -> Array:
+    """x + z * (y - x), computed from the nearer end, which it then hits."""
+    return np.where(np.absolute(z) < 0.5, x + z * (y - x), y - (y - x) * (1 - z))
+
+
+@dispatched
+def lerp_by_number(x: Array, y: Array, *, weight: float) -> Array:
+    """x + weight * (y - x), computed from the nearer end, which it then hits."""
+    return x + weight * (y - x) if abs(weight) < 0.5 else y - (y - x) * (1 - weight)
+
+
+@dispatched
+def median(x: Array) -> Array:
+    """The middle element of all, the lower of two; NaN where there is one."""
+    if x.size == 0 or np.isnan(x).any():
+        return np.asarray(np.nan, x.dtype)
+    return np.asarray(np.partition(x.reshape(-1), (x.size - 1) // 2)[(x.size - 1) // 2])

@@ -1,0 +1,174 @@
+"""Operations that put, add or pick elements at places given by index tensors or masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad import kernels
+from minigrad.autograd.graph import apply
+from minigrad.autograd.node import TensorBase, named, wrap
+from minigrad.ops.arguments import Number, axis_of, convert, require_tensor, type_name
+from minigrad.ops.creation import number_as
+from minigrad.ops.indexing import WHOLE, getitem, grid
+from minigrad.ops.pointwise import add, mul
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def places(input: Tensor, dim: int, index: Tensor, src: Any, name: str) -> tuple[tuple[Any, ...], Any]:
+    """The index that scatter() and its kin write to, and the part of `src` that they read; PyTorch's errors."""
+    require_tensor(input, name)
+    require_tensor(index, name, "index")
+    axis, shape, given = axis_of(dim, input._array.ndim), input._array.shape, index._array.shape
+    if index._array.dtype not in (np.int64, np.int32):
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}")
+    of_tensor = isinstance(src, TensorBase)
+    if of_tensor and src._array.dtype != input._array.dtype:
+        raise RuntimeError(
+            f"{name}(): Expected self.dtype to be equal to src.dtype, got {type_name(input)} and {type_name(src)}"
+        )
+    if index._array.size:
+        limits = [shape, src._array.shape] if of_tensor else [shape]
+        if any(len(given) != len(limit) for limit in limits):
+            raise RuntimeError("Index tensor must have the same number of dimensions as self tensor, and as src")
+        for i, n in enumerate(given):
+            if (i != axis and n > shape[i]) or (of_tensor and n > src._array.shape[i]):
+                raise RuntimeError(
+                    f"Expected index {list(given)} to be no larger than self {list(shape)} apart from dimension {axis}"
+                    + (f" and to be no larger size than src {list(src._array.shape)}" if of_tensor else "")
+                )
+        wrong = index._array[(index._array < 0) | (index._array >= shape[axis])]
+        if wrong.size:
+            raise RuntimeError(f"index {wrong[0]} is out of bounds for dimension {axis} with size {shape[axis]}")
+    if of_tensor and src._array.shape != given:
+        src = getitem(src, tuple(slice(n) for n in given))
+    return grid(index._array.copy(), axis) if given else (Ellipsis,), src
+
+
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Number | None = None, out: Tensor | None = None
+) -> Tensor:
+    """input with out[index[i][j]][j] = src[i][j] for dim 0, and so on; `src` is a tensor or a number.
+
+    Where `index` names a place more than once, one of the values stands there, and the gradient is not defined.
+    """
+    src = value if src is None else src
+    where, value = places(input, dim, index, src, "scatter")
+    if not isinstance(value, TensorBase):
+        value = number_as(value, input._array.dtype)
+    if not index._array.size:
+        return apply(kernels.clone, input, out=out)
+    result = apply(kernels.put, input, value, index=where, out=out)
+    return named(result, f"ScatterBackward{int(not isinstance(src, TensorBase))}", input, src)
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input with out[index[i][j]][j] += src[i][j] for dim 0, and so on; places named twice get both."""
+    require_tensor(src, "scatter_add", "src")
+    where, part = places(input, dim, index, src, "scatter_add")
+    if not index._array.size:
+        return apply(kernels.clone, input, out=out)
+    added = add(input, apply(kernels.scatter, part, index=where, shape=input._array.shape), out=out)
+    return named(added, "ScatterAddBackward0", input, src)
+
+
+def rows(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[int, tuple[Any, ...]]:
+    """The axis, and the index of the slices along it that `index` names; PyTorch's errors."""
+    require_tensor(input, name)
+    require_tensor(index, name, "index")
+    axis = axis_of(dim, input._array.ndim)
+    if index._array.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {list(index._array.shape)}")
+    if index._array.dtype not in (np.int64, np.int32):
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}")
+    numbers = index._array.reshape(-1).copy()
+    length = input._array.shape[axis] if input._array.ndim else 1
+    wrong = numbers[(numbers < 0) | (numbers >= length)]
+    if wrong.size:
+        raise IndexError(f"index out of range in self: {wrong[0]} for dim {axis} of length {length}")
+    return axis, (WHOLE,) * axis + (numbers,)
+
+
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1, out: Tensor | None = None
+) -> Tensor:
+    """input with alpha times the slices of `source` added at the places `index` along `dim`."""
+    require_tensor(source, "index_add", "source")
+    axis, where = rows(input, dim, index, "index_add")
+    shape = input._array.shape
+    expected = (*shape[:axis], where[-1].size, *shape[axis + 1 :])
+    if source._array.dtype != input._array.dtype:
+        raise RuntimeError(
+            f"index_add_(): self ({type_name(input)}) and source ({type_name(source)}) must have the same scalar type"
+        )
+    if not shape or source._array.shape != expected:
+        raise RuntimeError(
+            f"index_add_(): the source has shape {list(source._array.shape)}, but for this index it must be "
+            f"{list(expected)}"
+        )
+    added = apply(
+        kernels.scatter,
+        source if alpha == 1 else mul(source, convert(alpha, input._array.dtype)),
+        index=where,
+        shape=shape,
+    )
+    return named(add(input, added, out=out), "IndexAddBackward0", input, source)
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
+    """input with `value`, a number or a 0-d tensor, at the places `index` along `dim`."""
+    _, where = rows(input, dim, index, "index_fill")
+    if isinstance(value, TensorBase):
+        if value._array.ndim:
+            raise RuntimeError(
+                "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value._array.ndim} dimension(s)."
+            )
+    else:
+        value = number_as(value, input._array.dtype)
+    return named(apply(kernels.put, input, value, index=where, out=out), "IndexFillBackward0", input)
+
+
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input with the first elements of `source` where `mask`, which broadcasts to it, holds."""
+    require_tensor(input, "masked_scatter")
+    require_tensor(mask, "masked_scatter", "mask")
+    require_tensor(source, "masked_scatter", "source")
+    if input._array.dtype != source._array.dtype:
+        raise RuntimeError(
+            f"masked_scatter: expected self and source to have same dtypes but got {type_name(input)} and "
+            f"{type_name(source)}"
+        )
+    if mask._array.dtype.kind != "b":
+        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype}")
+    shape = np.broadcast_shapes(input._array.shape, mask._array.shape)
+    holds = np.broadcast_to(mask._array, shape).copy()
+    count = int(holds.sum())
+    if count > source._array.size:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    flat = getitem(apply(kernels.reshape, source, shape=(source._array.size,)), slice(count))
+    whole = input if input._array.shape == shape else apply(kernels.broadcast, input, shape=shape)
+    return named(apply(kernels.put, whole, flat, index=holds, out=out), "MaskedScatterBackward0", input, source)
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements of the flattened input at `index`, in its shape; negative numbers count from the end."""
+    require_tensor(input, "take")
+    require_tensor(index, "take", "index")
+    if index._array.dtype != np.int64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {type_name(index)}")
+    size = input._array.size
+    wrong = index._array[(index._array < -size) | (index._array >= size)]
+    if wrong.size:
+        raise IndexError(f"out of range: tried to access index {wrong[0]} on a tensor of {size} elements.")
+    flat = apply(kernels.reshape, input, shape=(size,))
+    return named(apply(kernels.take, flat, index=(index._array.copy(),)), "TakeBackward0", input)
+
+
+def argwhere(input: Tensor) -> Tensor:
+    """The indices of the elements that are not 0, a row each."""
+    require_tensor(input, "argwhere")
+    return wrap(np.argwhere(input._array))

@@ -1,0 +1,81 @@
+"""Functions that make tensors of numbers in a row, and of places in a matrix."""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.metadata import dtype as Dtype
+from minigrad.metadata import int64
+from minigrad.ops.creation import Device, finished, linspace, numpy_dtype, target_dtype
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Tensor | None = None,
+    dtype: Dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`steps` powers of `base`, whose exponents go from `start` to `end` in equal steps."""
+    target = target_dtype(dtype, out)
+    exponents = linspace(start, end, steps, dtype=dtype if target.kind == "f" else None)._array
+    powers = np.power(target.type(base) if target.kind == "f" else float(base), exponents)
+    return finished(powers.astype(target), requires_grad, device, out)
+
+
+def range(
+    start: float = 0,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: Dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The numbers from `start` to `end`, which counts, as floats; arange() stops before its end."""
+    warnings.warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
+        "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
+        UserWarning,
+        stacklevel=2,
+    )
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) / step < 0:
+        raise RuntimeError("upper bound and larger bound inconsistent with step sign")
+    count = math.floor((end - start) / step) + 1
+    values = start + step * np.arange(count)
+    return finished(values.astype(target_dtype(dtype, out)), requires_grad, device, out)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, device: Device = "cpu") -> Tensor:
+    """The places on and below the diagonal of a matrix, which `offset` moves to the right: (2, n), rows and columns."""
+    return places(np.tril_indices, row, col, offset, dtype, device)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, device: Device = "cpu") -> Tensor:
+    """The places on and above the diagonal of a matrix, which `offset` moves to the right: (2, n), rows and columns."""
+    return places(np.triu_indices, row, col, offset, dtype, device)
+
+
+def places(function: Any, row: int, col: int, offset: int, dtype: Dtype, device: Device) -> Tensor:
+    row, col, offset = map(operator.index, (row, col, offset))
+    for name, n in (("row", row), ("col", col)):
+        if n < 0:
+            raise RuntimeError(f"{name} must be non-negative, got {n}")
+    return finished(np.stack(function(row, offset, col)).astype(numpy_dtype(dtype)), False, device)
