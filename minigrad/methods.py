@@ -286,7 +286,6 @@ class Methods(TensorBase):
     isfinite = ops.isfinite
     isinf = ops.isinf
     isnan = ops.isnan
-    kron = ops.kron
     le = ops.le
     lerp = ops.lerp
     less = ops.less

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from samples import ELEMENTWISE, FLOAT, REDUCTION, Arguments, Sample, given, some
+from samples import ELEMENTWISE, FLOAT, OTHERS, REDUCTION, Arguments, Sample, given, some
 from strategies import (
     BOOLS,
     DISTINCT,
@@ -153,8 +153,8 @@ ENDS = st.sampled_from((0, 1, 2, -1, 0.5))
 
 COMPOSED = (
     # pointwise
-    Sample("addcmul", several(REAL, REAL, REAL), some(value=VALUE), ELEMENTWISE),
-    Sample("addcdiv", several(REAL, REAL, DENOMINATOR), some(value=VALUE), ELEMENTWISE),
+    Sample("addcmul", several(REAL, REAL, REAL), some(value=VALUE), REDUCTION, degree=2, others=OTHERS[:-1]),
+    Sample("addcdiv", several(REAL, REAL, DENOMINATOR), some(value=VALUE), REDUCTION, degree=2, others=OTHERS[:-1]),
     Sample("lerp", several(FINITE, FINITE), some(st.sampled_from((0.0, 0.25, 0.5, 0.75, 1.0, 2))), REDUCTION),
     Sample("lerp", several(FINITE, FINITE, WEIGHT), variant="tensor", tolerance=REDUCTION),
     Sample("nan_to_num", one(), some(nan=VALUE, posinf=VALUE, neginf=VALUE)),
@@ -220,7 +220,6 @@ COMPOSED = (
     Sample("tensordot", same_shape(2, domain=FINITE), some(st.integers(0, 3)), REDUCTION, degree=2),
     Sample("inner", same_shape(2, domain=FINITE), tolerance=REDUCTION, degree=2),
     Sample("cross", crossed(), some(st.sampled_from((0, -1))), REDUCTION, degree=2),
-    Sample("kron", several(REAL, REAL)),
     Sample("ger", two_vectors()),
     # numbers in a row
     Sample("logspace", st.just(()), lambda s: given(ENDS, ENDS, st.integers(0, 5), dtype=FLOAT), ELEMENTWISE),

@@ -25,7 +25,6 @@ OTHERWISE_NAMED = {
     "nn.functional.linear": "of what is not contiguous torch adds the bias by a node of its own",
     "nn.functional.cross_entropy:probabilities": "divided by a tensor; torch has a division by a number of its own",
     "repeat_interleave": "picks by index; torch expands where the number of repeats is one for all",
-    "meshgrid": "for xy torch swaps views of the vectors, this the grids",
     "quantile": "torch squeezes where this reshapes",
     "quantile:dim": "torch squeezes where this reshapes",
     "einsum": "dims are put in order last; torch sums up last",

@@ -156,7 +156,6 @@ from minigrad.ops.products import (
     einsum,
     ger,
     inner,
-    kron,
     tensordot,
 )
 from minigrad.ops.reduction import (
@@ -352,7 +351,6 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
-    "kron",
     "le",
     "lerp",
     "less",

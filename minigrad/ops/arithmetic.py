@@ -9,7 +9,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import Number, promote, require_tensor, type_name
+from minigrad.ops.arguments import Number, convert, promote, require_tensor, type_name
 from minigrad.ops.comparison import ge, gt, le, lt, ne
 from minigrad.ops.pointwise import acos, add, asin, atan, atan2, div, mul, sub, trunc, where
 
@@ -53,6 +53,9 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor | No
     require_tensor(input, "lerp")
     require_tensor(end, "lerp", "end")
     given = [input, end, *([weight] if isinstance(weight, TensorBase) else [])]
+    if isinstance(weight, TensorBase) and not weight._array.ndim:
+        weight = convert(weight, input._array.dtype)
+        given[2:] = []
     for x in given[1:]:
         if x._array.dtype != input._array.dtype:
             raise RuntimeError(f"expected dtype {input.dtype} for lerp, but got dtype {x.dtype}")

@@ -103,7 +103,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         broadcast_to(reshape(x, (1,) * i + (shape[i],) + (1,) * (n - 1 - i)), shape) for i, x in enumerate(vectors)
     ]
     if swapped:
-        grids = [transpose(x, 0, 1) for x in grids]
         grids[:2] = grids[1::-1]
     return tuple(grids)
 

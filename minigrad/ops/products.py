@@ -222,16 +222,4 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
     return named(sub(first, second, out=out), "LinalgCrossBackward0", input, other)
 
 
-def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Each element of `input` times all of `other`, in blocks: the Kronecker product."""
-    require_tensor(input, "kron")
-    require_tensor(other, "kron", "other")
-    ndim = max(input._array.ndim, other._array.ndim)
-    a, b = ((1,) * (ndim - x._array.ndim) + x._array.shape for x in (input, other))
-    x = reshape(input, [n for side in a for n in (side, 1)])
-    y = reshape(other, [n for side in b for n in (1, side)])
-    result = named(reshape(mul(x, y), [n * m for n, m in zip(a, b, strict=True)]), "UnsafeViewBackward0")
-    return result if out is None else apply(kernels.clone, result, out=out)
-
-
 ger = outer

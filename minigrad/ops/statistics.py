@@ -209,7 +209,7 @@ def searchsorted(
         )
     sequence = sorted_sequence._array
     values = input._array if isinstance(input, TensorBase) else np.asarray(input)
-    if isinstance(input, TensorBase) and sequence.dtype != values.dtype:
+    if isinstance(input, TensorBase) and values.ndim and sequence.dtype != values.dtype:
         raise RuntimeError(
             "torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary "
             f"tensor {type_name(sorted_sequence)} and input value tensor {type_name(input)}"

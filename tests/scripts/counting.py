@@ -14,6 +14,6 @@ print(torch.zeros(4).scatter_add_(0, torch.tensor([0, 1, 1]), row), scores.take(
 print(torch.hstack([row, row]), torch.vstack([row, row]), torch.column_stack([row, row]), torch.roll(row, 1))
 print(torch.diag(row), torch.diag(scores @ scores.T), torch.trace(scores @ scores.T), torch.tril_indices(3, 3))
 print(*torch.meshgrid(torch.arange(2), torch.arange(3), indexing="ij"), torch.repeat_interleave(row, 2))
-print(torch.einsum("ij,kj->ik", scores, scores), torch.einsum("ij->j", scores), torch.kron(torch.eye(2), scores))
+print(torch.einsum("ij,kj->ik", scores, scores), torch.einsum("ij->j", scores))
 print(torch.lerp(row, row * 2, 0.5), torch.addcmul(row, row, row, value=2), torch.cross(row, row.flip(0), dim=0))
 print(torch.searchsorted(torch.tensor([1.0, 2.0, 3.0]), row), torch.nan_to_num(torch.tensor([float("nan"), 1.0])))
