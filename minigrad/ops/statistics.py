@@ -209,11 +209,6 @@ def searchsorted(
         )
     sequence = sorted_sequence._array
     values = input._array if isinstance(input, TensorBase) else np.asarray(input)
-    if isinstance(input, TensorBase) and values.ndim and sequence.dtype != values.dtype:
-        raise RuntimeError(
-            "torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary "
-            f"tensor {type_name(sorted_sequence)} and input value tensor {type_name(input)}"
-        )
     if sequence.ndim != 1 and (not sequence.ndim or sequence.shape[:-1] != values.shape[:-1]):
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
