@@ -315,3 +315,36 @@ def test_linear_has_torchs_very_weights(n: int, m: int, seed: int) -> None:
 def test_a_linear_layer_without_inputs() -> None:
     with pytest.warns(UserWarning, match="zero-element"):
         assert minigrad.nn.Linear(0, 2)(minigrad.ones(1, 0)).shape == (1, 2)
+
+
+@ENGINES
+def test_registries(T: Any) -> None:
+    """Dive into Deep Learning's MySequential, and what else reads and writes a module's registries."""
+
+    class MySequential(T.nn.Module):  # type: ignore[misc]
+        def __init__(self, *args: Any) -> None:
+            super().__init__()
+            for i, module in enumerate(args):
+                self._modules[str(i)] = module
+
+        def forward(self, x: Any) -> Any:
+            for block in self._modules.values():
+                x = block(x)
+            return x
+
+    T.manual_seed(0)
+    net = MySequential(T.nn.Linear(2, 3), T.nn.ReLU(), T.nn.Linear(3, 1))
+    assert [*net.state_dict()] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert net(T.ones(1, 2)).shape == (1, 1)
+    net.register_buffer("count", T.zeros(1))
+    net.none = net[0] if hasattr(net, "__getitem__") else None
+    layer = net._modules["0"]
+    assert [*layer._parameters] == ["weight", "bias"]
+    assert ([*net._buffers], [*net._modules], len(net._modules)) == (["count"], ["0", "1", "2"], 3)
+    layer._parameters["bias"] = None
+    assert layer.bias is None and "bias" in layer._parameters
+    del net._modules["1"]
+    assert len([*net.children()]) == 2
+    for missing in ("count", "nothing"):
+        with pytest.raises(KeyError):
+            net._modules[missing]

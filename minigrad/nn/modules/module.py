@@ -20,6 +20,7 @@ from minigrad.nn.modules.hooks import (
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
 )
+from minigrad.nn.modules.registered import Registered
 from minigrad.nn.parameter import Parameter, UninitializedParameter
 from minigrad.tensor import Tensor
 
@@ -197,6 +198,18 @@ class Module:
         same = {"parameter": Parameter, "buffer": TensorBase, "module": Module}[kind]
         if hasattr(self, name) and self._kind(name) is not same:
             raise KeyError(f"attribute '{name}' already exists")
+
+    @property
+    def _parameters(self) -> Registered:
+        return Registered(self, Parameter, self.register_parameter)
+
+    @property
+    def _buffers(self) -> Registered:
+        return Registered(self, TensorBase, self.register_buffer)
+
+    @property
+    def _modules(self) -> Registered:
+        return Registered(self, Module, self.add_module)
 
     # walking
 
