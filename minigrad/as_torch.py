@@ -54,6 +54,7 @@ class Finder:
 
 
 FINDER = Finder()
+_renamed: list[type] = []  # minigrad's classes that say they are torch's
 _aside: dict[str, ModuleType] = {}  # what sys.modules has under torch's names when the other one is imported by them
 
 
@@ -66,13 +67,13 @@ def _swap() -> None:
     _aside = before
 
 
-def _rename(old: str, new: str) -> None:
-    """Let the classes of minigrad say that they are in `new` where they said `old`."""
+def _own_classes() -> Iterator[type]:
+    """The classes that say they are minigrad's."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "minigrad":
             for value in vars(module).values():
-                if isinstance(value, type) and value.__module__.partition(".")[0] == old:
-                    value.__module__ = new + value.__module__.removeprefix(old)
+                if isinstance(value, type) and value.__module__.partition(".")[0] == "minigrad":
+                    yield value
 
 
 def install_as_torch() -> None:
@@ -87,7 +88,9 @@ def install_as_torch() -> None:
         return
     _swap()
     sys.meta_path.insert(0, FINDER)
-    _rename("minigrad", "torch")
+    for cls in _own_classes():
+        cls.__module__ = "torch" + cls.__module__.removeprefix("minigrad")
+        _renamed.append(cls)
     names = vars(sys.modules["minigrad"])
     names["__version__"] = TorchVersion(f"2.13.0+minigrad.{names['__version__']}")
 
@@ -98,7 +101,9 @@ def uninstall() -> None:
         return
     _swap()
     sys.meta_path.remove(FINDER)
-    _rename("torch", "minigrad")
+    while _renamed:
+        cls = _renamed.pop()
+        cls.__module__ = "minigrad" + cls.__module__.removeprefix("torch")
     names = vars(sys.modules["minigrad"])
     names["__version__"] = names["__version__"].partition("minigrad.")[2]
 

@@ -272,7 +272,6 @@ class Methods(TensorBase):
     frac = ops.frac
     gather = ops.gather
     ge = ops.ge
-    ger = ops.ger
     greater = ops.greater
     greater_equal = ops.greater_equal
     gt = ops.gt

@@ -282,3 +282,11 @@ def test_real_torch_where_there_is_none(monkeypatch):
         "PyTorch is not installed here, and real_torch() needs it: pip install torch. Without it, `import torch` gives "
         "minigrad after minigrad.install_as_torch(), and under `minigrad run`\nTrue\n"
     )
+
+
+def test_classes_have_their_own_names_again():
+    names = {cls: cls.__module__ for cls in (minigrad.Tensor, minigrad.nn.Linear, minigrad.storage.UntypedStorage)}
+    minigrad.install_as_torch()
+    assert {cls.__module__.partition(".")[0] for cls in names} == {"torch"}
+    as_torch.uninstall()
+    assert {cls: cls.__module__ for cls in names} == names

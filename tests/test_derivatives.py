@@ -210,12 +210,12 @@ def test_what_a_rule_calls_is_differentiable_or_constant() -> None:
     x = minigrad.ones(2, requires_grad=True)
 
     def change(rule: Any) -> Any:
-        return lambda g, out: np.hypot(g, out)
+        return lambda g, out: np.logaddexp(g, out)
 
     y = None
     with replaced(("np.exp", "x"), change):
         y = x.exp().sum()
-        with pytest.raises(NotImplementedError, match=r"hypot.*no row in the table"):
+        with pytest.raises(NotImplementedError, match=r"logaddexp.*no row in the table"):
             minigrad.autograd.grad(y, x, create_graph=True)
 
 

@@ -207,7 +207,11 @@ def unrecorded_view(view: Tensor) -> RuntimeError:
 
 def overlaps(array: Array) -> bool:
     """Whether several elements stand in one place of memory, as where a dim was expanded."""
-    return 0 in array.strides and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
+    return (
+        array.size > 0
+        and 0 in array.strides
+        and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
+    )
 
 
 def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:

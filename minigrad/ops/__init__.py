@@ -154,7 +154,6 @@ from minigrad.ops.pointwise import (
 from minigrad.ops.products import (
     cross,
     einsum,
-    ger,
     inner,
     tensordot,
 )
@@ -335,7 +334,6 @@ __all__ = [
     "full_like",
     "gather",
     "ge",
-    "ger",
     "greater",
     "greater_equal",
     "gt",

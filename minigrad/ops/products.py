@@ -13,7 +13,7 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.node import named
 from minigrad.ops.arguments import axis_of, require_tensor, type_name
 from minigrad.ops.joining import roll
-from minigrad.ops.linalg import bmm, outer, same_dtype
+from minigrad.ops.linalg import bmm, same_dtype
 from minigrad.ops.pointwise import mul, sub
 from minigrad.ops.reduction import sum
 from minigrad.ops.shaping import broadcast_to, diagonal, movedim, permute, reshape, tensor_list, unsqueeze
@@ -220,6 +220,3 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
     x, y = broadcast_to(x, shape), broadcast_to(y, shape)
     first, second = mul(roll(x, -1, axis), roll(y, -2, axis)), mul(roll(x, -2, axis), roll(y, -1, axis))
     return named(sub(first, second, out=out), "LinalgCrossBackward0", input, other)
-
-
-ger = outer
