@@ -239,25 +239,32 @@ def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None)
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 
-def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The slices of `input` along `dim` at the places in the 1-d tensor `index`."""
-    require_tensor(input, "index_select")
-    require_tensor(index, "index_select", "index")
+def rows(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[int, tuple[Any, ...]]:
+    """The axis, and the index of the slices along it that `index` names; PyTorch's errors."""
+    require_tensor(input, name)
+    require_tensor(index, name, "index")
     axis = axis_of(dim, input._array.ndim)
     if index._array.ndim > 1:
-        raise IndexError(f"index_select(): Index is supposed to be a vector, got shape {list(index._array.shape)}")
+        raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {list(index._array.shape)}")
     if index._array.dtype not in (np.int64, np.int32):
-        raise RuntimeError(f"index_select(): Expected dtype int32 or int64 for index, got {index.dtype}")
-    places = index._array.reshape(-1).copy()
+        raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index, got {index.dtype}")
+    numbers = index._array.reshape(-1).copy()
     length = input._array.shape[axis] if input._array.ndim else 1
-    wrong = places[(places < 0) | (places >= length)]
+    wrong = numbers[(numbers < 0) | (numbers >= length)]
     if wrong.size:
         raise IndexError(f"index out of range in self: {wrong[0]} for dim {axis} of length {length}")
+    return axis, (WHOLE,) * axis + (numbers,)
+
+
+def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The slices of `input` along `dim` at the places in the 1-d tensor `index`."""
+    _, places = rows(input, dim, index, "index_select")
     if not input._array.ndim:
-        if places.size != 1:
-            raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {places.size} value(s)")
+        count = index._array.size
+        if count != 1:
+            raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {count} value(s)")
         return named(apply(kernels.clone, input, out=out), "IndexSelectBackward0")
-    picked = named(apply(kernels.take, input, index=(WHOLE,) * axis + (places,)), "IndexSelectBackward0")
+    picked = named(apply(kernels.take, input, index=places), "IndexSelectBackward0")
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 

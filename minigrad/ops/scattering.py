@@ -11,7 +11,7 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import Number, axis_of, convert, require_tensor, type_name
 from minigrad.ops.creation import number_as
-from minigrad.ops.indexing import WHOLE, getitem, grid
+from minigrad.ops.indexing import getitem, grid, rows
 from minigrad.ops.pointwise import add, mul
 
 if TYPE_CHECKING:
@@ -73,23 +73,6 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Ten
         return apply(kernels.clone, input, out=out)
     added = add(input, apply(kernels.scatter, part, index=where, shape=input._array.shape), out=out)
     return named(added, "ScatterAddBackward0", input, src)
-
-
-def rows(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[int, tuple[Any, ...]]:
-    """The axis, and the index of the slices along it that `index` names; PyTorch's errors."""
-    require_tensor(input, name)
-    require_tensor(index, name, "index")
-    axis = axis_of(dim, input._array.ndim)
-    if index._array.ndim > 1:
-        raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {list(index._array.shape)}")
-    if index._array.dtype not in (np.int64, np.int32):
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}")
-    numbers = index._array.reshape(-1).copy()
-    length = input._array.shape[axis] if input._array.ndim else 1
-    wrong = numbers[(numbers < 0) | (numbers >= length)]
-    if wrong.size:
-        raise IndexError(f"index out of range in self: {wrong[0]} for dim {axis} of length {length}")
-    return axis, (WHOLE,) * axis + (numbers,)
 
 
 def index_add(
