@@ -21,8 +21,8 @@ import numpy as np
 from minigrad.autograd import grad_mode
 from minigrad.autograd import node as nodes
 from minigrad.autograd.anomaly_mode import Anomaly
-from minigrad.autograd.grad_mode import new_counter, state
-from minigrad.autograd.hooks import Watch
+from minigrad.autograd.grad_mode import call, new_counter, state
+from minigrad.autograd.hooks import Watch, users_code
 from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
 from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, record, shape_error, wrap
 from minigrad.derivatives import table
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 _new = object.__new__
+Seeds = list[tuple[Edge, Any]]  # where a sweep begins: roots, and the gradients at them
+Deliver = Callable[["Tensor", Any], None]  # what is done with a leaf and its gradient
 
 
 def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None, **params: Any) -> Tensor:
@@ -96,21 +98,17 @@ def several(
 
 
 def sweep(
-    seeds: list[tuple[Edge, Any]],
-    retain: bool,
-    again: bool,
-    targets: set[Edge] | None = None,
-    deliver: Callable[[Tensor, Any], None] | None = None,
+    seeds: Seeds, retain: bool, again: bool, targets: set[Edge] | None = None, deliver: Deliver | None = None
 ) -> dict[Edge, Any]:
     """The gradients of leaves and of retained results, from those of the roots: backprop.
 
     Gradients are arrays; where `again`, Tensors whose computation is recorded. `retain` keeps what the nodes saved.
-    Where `targets` are given, they alone get gradients, and only the nodes that lead to them are run. Leaves that have
-    hooks are handed to `deliver`, where given, as soon as their gradient is whole.
+    `targets` alone get gradients, where given, and only nodes that lead to them run. `deliver` is handed leaves that
+    have hooks as soon as their gradient is whole.
     """
     roots, check = [edge for edge, _ in seeds], Anomaly.check
     ways = None if targets is None else leading(roots, targets)
-    awaited = edges_to_watched(roots, ways) if Watch.any_leaf else Counter()
+    awaited = edges_to_watched(roots, ways) if Watch.any_leaf else None
     gradients: dict[Edge, Any] = {}
     kept: dict[Edge, Any] = {}
     # The latest node first: all that used its result came later, so by then its gradient is whole.
@@ -119,7 +117,8 @@ def sweep(
         if edge not in gradients and isinstance(edge, Node):
             heappush(queue, (-edge.sequence, edge))
         gradients[edge] = gradients[edge] + g if edge in gradients else g
-    settle(roots, awaited, gradients, deliver)
+    if awaited:
+        settle(roots, awaited, gradients, deliver)
     while queue:
         node = heappop(queue)[1]
         g = gradients.pop(node)
@@ -167,7 +166,7 @@ def settle(
     edges: Sequence[Edge],
     awaited: Counter[Edge],
     gradients: dict[Edge, Any],
-    deliver: Callable[[Tensor, Any], None] | None,
+    deliver: Deliver | None,
 ) -> None:
     """Run the hooks of the leaves whose gradient is whole, now that one more came by each of these edges."""
     for leaf in edges:
@@ -177,7 +176,8 @@ def settle(
                 assert isinstance(leaf, TensorBase) and leaf.watch is not None
                 gradients[leaf] = leaf.watch.run(gradients[leaf])
                 if deliver is not None:
-                    deliver(leaf, gradients.pop(leaf))
+                    with users_code():
+                        deliver(leaf, gradients.pop(leaf))
 
 
 def below(roots: Sequence[Edge], since: int = -1) -> list[Node]:
@@ -202,24 +202,22 @@ def leading(roots: Sequence[Edge], targets: set[Edge]) -> set[Edge]:
 
 
 def run_sweep(
-    seeds: list[tuple[Edge, Any]],
+    seeds: Seeds,
     retain_graph: bool | None,
     create_graph: bool,
     targets: set[Edge] | None = None,
-    deliver: Callable[[Tensor, Any], None] | None = None,
+    deliver: Deliver | None = None,
 ) -> dict[Edge, Any]:
     """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
+    if not create_graph:
+        gradients: dict[Edge, Any] = state.quiet(sweep, seeds, bool(retain_graph), False, targets, deliver)
+        return gradients
     before = state.grad, state.rules, state.quiet
-    state.grad, state.rules, state.quiet = create_graph, create_graph, call  # inside, all is quiet already
-    retain = create_graph if retain_graph is None else retain_graph
+    state.grad, state.rules, state.quiet = True, True, call  # inside, all is quiet already
     try:
-        return cast("dict[Edge, Any]", before[2](sweep, seeds, retain, create_graph, targets, deliver))
+        return cast("dict[Edge, Any]", before[2](sweep, seeds, retain_graph is not False, True, targets, deliver))
     finally:
         state.grad, state.rules, state.quiet = before
-
-
-def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return function(*args, **kwargs)
 
 
 def edge_of(tensor: Tensor, i: int = 0) -> Edge:
@@ -285,15 +283,15 @@ def backward(
         if not wanted:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
 
-    accumulate = functools.partial(accumulate_into, create_graph, taken)
-    for edge, g in run_sweep(seeds, retain_graph, create_graph, set(wanted) or None, accumulate).items():
+    deliver = functools.partial(accumulate, create_graph, taken) if Watch.any_leaf else None
+    for edge, g in run_sweep(seeds, retain_graph, create_graph, set(wanted) or None, deliver).items():
         if not isinstance(edge, Node):
             if edge._requires_grad:  # it may have been taken back since
-                accumulate(edge, g)
+                accumulate(create_graph, taken, edge, g)
         elif edge in wanted:
-            accumulate(wanted[edge], g)
+            accumulate(create_graph, taken, wanted[edge], g)
         elif (result := keeper(edge)) is not None:
-            accumulate(result, g)
+            accumulate(create_graph, taken, result, g)
 
 
 def keeper(node: Node) -> Tensor | None:
@@ -301,7 +299,7 @@ def keeper(node: Node) -> Tensor | None:
     return None if node.watch is None or node.watch.retained is None else node.watch.retained()
 
 
-def accumulate_into(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> None:
+def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> None:
     """Add a gradient to the .grad of a tensor; `taken` are the ids of the arrays that belong to somebody."""
     if create_graph:
         tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
@@ -380,7 +378,7 @@ def grad(
     gradients = run_sweep(seeds, retain_graph, create_graph, set(edges))
     for edge, g in gradients.items():
         if isinstance(edge, Node) and (result := keeper(edge)) is not None:
-            accumulate_into(create_graph, taken, result, g)
+            accumulate(create_graph, taken, result, g)
     results: list[Any] = []
     for i, (x, edge) in enumerate(zip(inputs, edges, strict=True)):
         g = gradients.get(edge)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from minigrad.autograd.grad_mode import state
+from minigrad.autograd.grad_mode import call, state
 from minigrad.autograd.node import TensorBase, wrap
 
 if TYPE_CHECKING:
@@ -97,14 +97,15 @@ class Watch:
 
 
 class users_code:
-    """A context in which a user's function runs within the sweep: NumPy's functions of Tensors don't record."""
+    """A context in which a user's function runs within the sweep, with the grad mode that PyTorch gives it."""
 
     def __enter__(self) -> None:
-        self.before = state.rules
-        state.rules = False
+        self.before = state.grad, state.rules, state.quiet
+        # The sweep is recorded where rules are run on Tensors; NumPy's functions of the user's Tensors do not record.
+        state.grad, state.rules, state.quiet = state.rules, False, call
 
     def __exit__(self, *error: object) -> None:
-        state.rules = self.before
+        state.grad, state.rules, state.quiet = self.before
 
 
 def check_result(hook: Hook, result: Any, gradient: Tensor) -> None:
