@@ -295,3 +295,15 @@ def test_nothing_is_left_of_the_graph() -> None:
         assert all(ref() is None for ref in dead)
     finally:
         gc.enable()
+
+
+def test_a_view_from_no_grad_leaves_no_gradient_in_silence() -> None:
+    """It says that it requires gradients, as in PyTorch, but they lead nowhere: an error, not a backward to nothing."""
+    x = leaf(minigrad, 1.0, 2.0)
+    with minigrad.no_grad():
+        view = x.view(2)
+    assert view.requires_grad
+    out = function(minigrad, save_result, times_result).apply(view)
+    assert not out.requires_grad
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        out.sum().backward()

@@ -17,7 +17,7 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import no_grad, state
 from minigrad.autograd.hooks import users_code
-from minigrad.autograd.inplace import check_writable, commit
+from minigrad.autograd.inplace import any_requires_grad, check_writable, commit
 from minigrad.autograd.node import (
     Array,
     Node,
@@ -55,7 +55,7 @@ class FunctionCtx:
         self._dirty: tuple[Any, ...] = ()
         self._non_differentiable: tuple[Any, ...] = ()
         self._materialize = True
-        self.needs_input_grad = tuple(isinstance(x, TensorBase) and x.requires_grad for x in inputs)  # type: ignore[attr-defined]
+        self.needs_input_grad = tuple(any_requires_grad((x,)) for x in inputs)
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors, inputs and results among them, for backward, which finds them in `saved_tensors`."""

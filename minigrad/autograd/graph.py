@@ -360,8 +360,9 @@ def grad(
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
-    """The gradients of `outputs` with respect to each of `inputs`, of their shapes; no `.grad` is touched.
+    """The gradients of `outputs` with respect to each of `inputs`, of their shapes.
 
+    No `.grad` is touched but that of results that retain_grad() was called on, as in PyTorch.
     An input that the outputs do not depend on raises RuntimeError; with `allow_unused` its gradient is None, with
     `materialize_grads` zeros.
     """
