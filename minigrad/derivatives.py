@@ -413,14 +413,14 @@ primitive(put_strided, "torch::autograd::CopySlices", x=lambda g, geometry: put_
           y=lambda g, geometry: strided(g, geometry=geometry))
 
 # matrices
-primitive(matmul, "Mm", x=lambda g, y: g @ swap(y), y=lambda g, x: swap(x) @ g)
+primitive(matmul, "Mm", x=lambda g, y: matmul(g, swap(y)), y=lambda g, x: matmul(swap(x), g))
 table[np.matmul] = table[matmul]  # what array @ Tensor calls
 primitive(addmm, "Addmm", x=lambda g, beta: g * beta, y=lambda g, z, alpha: g @ swap(z) * alpha,
           z=lambda g, y, alpha: swap(y) @ g * alpha)
-primitive(linear, "Addmm", x=lambda g, weight: g @ weight, weight=lambda g, x: weight_gradient(g, x),
+primitive(linear, "Addmm", x=lambda g, weight: matmul(g, weight), weight=lambda g, x: weight_gradient(g, x),
           bias=lambda g: g)
-primitive(linear_no_bias, "Mm", x=lambda g, weight: g @ weight, weight=lambda g, x: weight_gradient(g, x))
-primitive(weight_gradient, "T", x=lambda g, y: linear_no_bias(y, g), y=lambda g, x: x @ g)
+primitive(linear_no_bias, "Mm", x=lambda g, weight: matmul(g, weight), weight=lambda g, x: weight_gradient(g, x))
+primitive(weight_gradient, "T", x=lambda g, y: linear_no_bias(y, g), y=lambda g, x: matmul(x, g))
 primitive(squared_error, "MseLoss", x=lambda g, x, y: g * (2 * (x - y)), y=lambda g, x, y: g * (2 * (y - x)))
 primitive(mse_loss, "MseLoss", x=mse_rule, y=lambda g, x, y, reduction: mse_rule(g, y, x, reduction))
 primitive(svd, "LinalgSvd", x=svd_rule)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from minigrad.kernels import Array
 
 Rule = Callable[..., Array]
+Pull = Callable[[Any, dict[str, Any]], Any]  # a rule, given the gradient and the saved values by their names
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Plan:
     """What to keep for the backward pass, given which inputs require gradients."""
 
     primitive: Primitive
-    edges: tuple[tuple[int, Rule, tuple[str, ...]], ...]  # input number, its rule, the names that the rule needs
+    edges: tuple[tuple[int, Pull], ...]  # input number, its rule
     saves: tuple[tuple[str, int], ...]  # inputs to keep: name, number
     metadata: tuple[tuple[str, int, str], ...]  # name, number and attribute, for x_shape and x_dtype
     out: bool  # whether to keep the result
@@ -47,18 +50,14 @@ class Primitive:
     def make_plan(self, needs: int) -> Plan:
         if self.each:
             wanted = [i for i in range(needs.bit_length()) if needs >> i & 1]
-            names = parameter_names(self.each)
-            return Plan(self, tuple((i, functools.partial(self.each, i), names[1:]) for i in wanted), (), (), False)
+            names = parameter_names(self.each)[1:]
+            return Plan(self, tuple((i, pull(functools.partial(self.each, i), names)) for i in wanted), (), (), False)
         arguments = {name: i for i, name in enumerate(self.rules)}
-        edges = tuple(
-            (i, rule, parameter_names(rule))
-            for i, rule in enumerate(self.rules.values())
-            if rule is not None and needs >> i & 1
-        )
-        needed = dict.fromkeys(name for _, _, names in edges for name in names)
+        rules = [(i, rule) for i, rule in enumerate(self.rules.values()) if rule is not None and needs >> i & 1]
+        needed = dict.fromkeys(name for _, rule in rules for name in parameter_names(rule))
         return Plan(
             self,
-            edges,
+            tuple((i, pull(rule, parameter_names(rule))) for i, rule in rules),
             tuple((name, arguments[name]) for name in needed if name in arguments),
             tuple(
                 (name, arguments[argument], attribute)
@@ -74,6 +73,20 @@ class Primitive:
 def parameter_names(rule: Rule) -> tuple[str, ...]:
     """The names that a rule asks for, after g."""
     return tuple(inspect.signature(rule).parameters)[1:]
+
+
+def pull(rule: Rule, names: tuple[str, ...]) -> Pull:
+    """A rule that takes what it names from the saved values. Few names are written out: the sweep does little else."""
+    match names:
+        case ():
+            return lambda g, saved: rule(g)
+        case (x,):
+            return lambda g, saved: rule(g, saved[x])
+        case (x, y):
+            return lambda g, saved: rule(g, saved[x], saved[y])
+        case (x, y, z):
+            return lambda g, saved: rule(g, saved[x], saved[y], saved[z])
+    return lambda g, saved: rule(g, *[saved[name] for name in names])
 
 
 class Table(dict[Callable[..., Any], Primitive]):

@@ -191,7 +191,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
     @property
     def data(self) -> Tensor:
         """The same memory without history; unlike detach()'s, writes to it are not noticed by the engine."""
-        return wrap(self._array, self._counter if self.is_inference() else [0])
+        return wrap(self._array, self._counter if self.is_inference() else [0, None])
 
     @data.setter
     def data(self, data: Tensor) -> None:

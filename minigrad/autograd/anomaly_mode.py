@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd.node import Node, TensorBase, line_of
-from minigrad.primitive import Rule
+from minigrad.primitive import Pull
 
-Check = Callable[[Node, Rule, Any, Any, "dict[str, Any]"], None]  # node, rule, the rule's gradient, what it was given
+Check = Callable[[Node, Pull, Any, Any, "dict[str, Any]"], None]  # node, rule, the rule's gradient, what it was given
 
 
 class Anomaly:
@@ -75,9 +75,9 @@ def is_anomaly_check_nan_enabled() -> bool:
     return Anomaly.check_nan
 
 
-def refuse_nan(node: Node, rule: Rule, gradient: Any, g: Any, values: dict[str, Any]) -> None:
+def refuse_nan(node: Node, rule: Pull, gradient: Any, g: Any, values: dict[str, Any]) -> None:
     """RuntimeError where a rule of `node` made a NaN of the gradient `g` and the saved `values`."""
-    number = next(i for i, own, _ in node.plan.edges if own is rule)
+    number = next(i for i, own in node.plan.edges if own is rule)
     parts = gradient if isinstance(gradient, list) else [gradient]
     for i, part in enumerate(parts):
         array = array_of(part)

@@ -19,11 +19,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 class State(threading.local):
     """What a thread of the engine knows."""
 
-    grad = True  # whether operations are recorded
-    inference = False  # whether tensors that are made are inference tensors; grad is then False
-    rules = False  # whether rules are being run on Tensors: NumPy functions given Tensors then record
-
     def __init__(self) -> None:
+        self.grad = True  # whether operations are recorded
+        self.inference = False  # whether tensors that are made are inference tensors; grad is then False
+        self.rules = False  # whether rules are being run on Tensors: NumPy functions given Tensors then record
         # NumPy warns where PyTorch gives inf or NaN in silence. A context of our own turns that off for the engine's
         # calls (`quiet(f, x)` is f(x) without warnings) and leaves the user's np.errstate alone, at a tenth of the
         # cost of entering np.errstate for every operation.
@@ -56,7 +55,7 @@ class Untracked(list[Any]):
 
 def new_counter() -> list[Any]:
     """The counter of a tensor's writes, for new memory."""
-    return Untracked() if state.inference else [0]
+    return Untracked() if state.inference else [0, None]
 
 
 def is_grad_enabled() -> bool:

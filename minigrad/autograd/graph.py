@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _new = object.__new__
 Seeds = list[tuple[Edge, Any]]  # where a sweep begins: roots, and the gradients at them
 Deliver = Callable[["Tensor", Any], None]  # what is done with a leaf and its gradient
+ONE = {np.dtype(t): t(1) for t in (np.float16, np.float32, np.float64)}  # the gradient at a loss
 
 
 def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None, **params: Any) -> Tensor:
@@ -44,6 +45,7 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
     to write into.
     """
     primitive = table[function]
+    here = state.__dict__  # of this thread: asked for once, as each attribute of a threading.local takes its time
     arrays = []
     needs = 0
     bit = 1
@@ -60,19 +62,19 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
     if out is not None:
         return cast("Tensor", write_out(primitive, arrays, params, needs, out))
     try:
-        result = state.quiet(primitive.function, *arrays, **params)
+        result = here["quiet"](primitive.function, *arrays, **params)
     except ValueError as error:
         raise shape_error(arrays, error) from None
     if type(result) is list or type(result) is tuple:
         return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
     tensor: Tensor = _new(nodes._Tensor)  # wrap(result), written out: this is on the path of every operation
     tensor._array = result if type(result) is np.ndarray else np.asarray(result)
-    tensor._counter = [0] if not grad_mode.inference_used else new_counter()
+    tensor._counter = [0, None] if not grad_mode.inference_used else new_counter()
     tensor._grad = tensor._node = tensor._view = None
     tensor._requires_grad = False
     if primitive.view:
         join(tensor, inputs[0])
-    if needs and state.grad:
+    if needs and here["grad"]:
         tensor._node = record(primitive, inputs, arrays, params, needs, tensor._array, tensor._counter)
         tensor._requires_grad = tensor._node is not None
     return tensor
@@ -98,7 +100,7 @@ def several(
 
 
 def sweep(
-    seeds: Seeds, retain: bool, again: bool, targets: set[Edge] | None = None, deliver: Deliver | None = None
+    seeds: Seeds, retain: bool, again: bool, targets: Collection[Edge] | None = None, deliver: Deliver | None = None
 ) -> dict[Edge, Any]:
     """The gradients of leaves and of retained results, from those of the roots: backprop.
 
@@ -106,23 +108,25 @@ def sweep(
     `targets` alone get gradients, where given, and only nodes that lead to them run. `deliver` is handed leaves that
     have hooks as soon as their gradient is whole.
     """
-    roots, check = [edge for edge, _ in seeds], Anomaly.check
-    ways = None if targets is None else leading(roots, targets)
-    awaited = edges_to_watched(roots, ways) if Watch.any_leaf else None
+    check = Anomaly.check
+    ways = None if targets is None else leading([edge for edge, _ in seeds], targets)
+    awaited = edges_to_watched(seeds, ways) if Watch.any_leaf else None
     gradients: dict[Edge, Any] = {}
     kept: dict[Edge, Any] = {}
     # The latest node first: all that used its result came later, so by then its gradient is whole.
     queue: list[tuple[int, Node]] = []
     for edge, g in seeds:
-        if edge not in gradients and isinstance(edge, Node):
+        if edge in gradients:
+            g = gradients[edge] + g
+        elif isinstance(edge, Node):
             heappush(queue, (-edge.sequence, edge))
-        gradients[edge] = gradients[edge] + g if edge in gradients else g
+        gradients[edge] = g
     if awaited:
-        settle(roots, awaited, gradients, deliver)
+        settle(seeds, awaited, gradients, deliver)
     while queue:
         node = heappop(queue)[1]
         g = gradients.pop(node)
-        if node.watch is not None or (targets and node in targets):
+        if node.watch is not None or (targets is not None and node in targets):
             kept[node] = g = g if node.watch is None else node.watch.run(g)
         edges = node.edges if ways is None else [e for e in node.edges if e[0] in ways]
         if not edges:
@@ -135,8 +139,8 @@ def sweep(
         for _, counter, version in node.checks:
             if counter[0] != version:
                 node.check()  # raises
-        for edge, rule, names, shape in edges:
-            gx = rule(g, *map(values.__getitem__, names))
+        for edge, rule, shape in edges:
+            gx = rule(g, values)
             if check is not None:
                 check(node, rule, gx, g, values)
             if gx is None:  # no gradient at all, where PyTorch gives none
@@ -152,24 +156,26 @@ def sweep(
         if node.checks and not retain:
             node.saved = None
         if awaited:
-            settle([edge for edge, *_ in edges], awaited, gradients, deliver)
-    return gradients | kept
+            settle(edges, awaited, gradients, deliver)
+    return gradients | kept if kept else gradients
 
 
-def edges_to_watched(roots: Sequence[Edge], ways: set[Edge] | None) -> Counter[Edge]:
+def edges_to_watched(seeds: Seeds, ways: set[Edge] | None) -> Counter[Edge]:
     """The leaves that have hooks, and how many gradients the sweep will bring to each."""
+    roots = [edge for edge, _ in seeds]
     edges = [*roots, *(edge for node in below(roots) for edge, *_ in node.edges if ways is None or edge in ways)]
     return Counter(edge for edge in edges if isinstance(edge, TensorBase) and edge.watch is not None)
 
 
 def settle(
-    edges: Sequence[Edge],
+    edges: Sequence[tuple[Any, ...]],
     awaited: Counter[Edge],
     gradients: dict[Edge, Any],
     deliver: Deliver | None,
 ) -> None:
     """Run the hooks of the leaves whose gradient is whole, now that one more came by each of these edges."""
-    for leaf in edges:
+    leaf: Edge
+    for leaf, *_ in edges:
         if leaf in awaited:
             awaited[leaf] -= 1
             if not awaited[leaf] and leaf in gradients:
@@ -192,7 +198,7 @@ def below(roots: Sequence[Edge], since: int = -1) -> list[Node]:
     return nodes
 
 
-def leading(roots: Sequence[Edge], targets: set[Edge]) -> set[Edge]:
+def leading(roots: Sequence[Edge], targets: Collection[Edge]) -> set[Edge]:
     """The targets, and those of the nodes below the roots that lead to one."""
     ways = set(targets)
     for node in sorted(below(roots), key=attrgetter("sequence")):
@@ -205,7 +211,7 @@ def run_sweep(
     seeds: Seeds,
     retain_graph: bool | None,
     create_graph: bool,
-    targets: set[Edge] | None = None,
+    targets: Collection[Edge] | None = None,
     deliver: Deliver | None = None,
 ) -> dict[Edge, Any]:
     """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
@@ -241,6 +247,8 @@ def seed(output: Tensor, gradient: Tensor | None, i: int, create_graph: bool) ->
                 "grad can be implicitly created only for scalar outputs: this one has shape "
                 f"{list(array.shape)}; reduce it (.sum(), .mean()), or pass a gradient of its shape"
             )
+        if not array.ndim and not create_graph:
+            return ONE[array.dtype]
         one = np.ones(array.shape, array.dtype)
         return wrap(one) if create_graph else one
     if not isinstance(gradient, TensorBase):
@@ -284,7 +292,7 @@ def backward(
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
 
     deliver = functools.partial(accumulate, create_graph, taken) if Watch.any_leaf else None
-    for edge, g in run_sweep(seeds, retain_graph, create_graph, set(wanted) or None, deliver).items():
+    for edge, g in run_sweep(seeds, retain_graph, create_graph, wanted or None, deliver).items():
         if not isinstance(edge, Node):
             if edge._requires_grad:  # it may have been taken back since
                 accumulate(create_graph, taken, edge, g)
@@ -301,29 +309,31 @@ def keeper(node: Node) -> Tensor | None:
 
 def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> None:
     """Add a gradient to the .grad of a tensor; `taken` are the ids of the arrays that belong to somebody."""
+    grad = tensor._grad
     if create_graph:
-        tensor._grad = g.clone() if tensor._grad is None else tensor._grad + g
-    elif tensor._grad is None:
+        tensor._grad = g.clone() if grad is None else grad + g
+    elif grad is None:
         tensor._grad = wrap(own(g, taken))
-    elif tensor._grad._requires_grad:
-        tensor._grad = tensor._grad.detach() + wrap(np.asarray(g))
+    elif grad._requires_grad:
+        tensor._grad = grad.detach() + wrap(np.asarray(g))
     else:
-        check_writable(tensor._grad)
-        np.add(tensor._grad._array, g, out=tensor._grad._array)
-        bump(tensor._grad, "backward")
+        check_writable(grad)
+        np.add(grad._array, g, grad._array)
+        bump(grad, "backward")
     if tensor.watch is not None:
         tensor.watch.run_after(tensor)
 
 
 def own(g: Any, taken: set[int]) -> Array:
     """A gradient as an array that nobody else holds: a copy where it is a view, or `taken` (by its id) already."""
-    if type(g) is not np.ndarray or g.base is not None or id(g) in taken:
+    number = id(g)
+    if type(g) is not np.ndarray or g.base is not None or number in taken:
         return np.array(g, order="C")
-    taken.add(id(g))
+    taken.add(number)
     return g
 
 
-def seeds_of(outputs: Any, gradients: Any, create_graph: bool) -> tuple[list[tuple[Edge, Any]], set[int]]:
+def seeds_of(outputs: Any, gradients: Any, create_graph: bool) -> tuple[Seeds, set[int]]:
     """The roots of a sweep with their gradients, and the ids of the arrays that belong to the caller."""
     if isinstance(outputs, TensorBase):
         outputs = (outputs,)
@@ -332,15 +342,12 @@ def seeds_of(outputs: Any, gradients: Any, create_graph: bool) -> tuple[list[tup
         gradients = [None] * len(outputs)
     if len(gradients) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
-    seeds: list[tuple[Edge, Any]] = []
+    seeds: Seeds = []
     taken: set[int] = set()
     for i, x in enumerate(outputs):
         g = gradients[i]
         edge = x._node if x._view is None and x._node is not None else edge_of(x, i)
-        if g is None and not x._array.ndim and not create_graph:
-            seeds.append((edge, x._array.dtype.type(1)))  # a scalar loss, as mostly
-        else:
-            seeds.append((edge, seed(x, g, i, create_graph)))
+        seeds.append((edge, seed(x, g, i, create_graph)))
         if g is not None:
             taken.add(id(g._array))
     return seeds, taken

@@ -72,7 +72,8 @@ def bump(tensor: TensorBase, name: str) -> None:
     counter = tensor._counter
     if type(counter) is Untracked:  # they have no versions
         return
-    counter[:] = counter[0] + 1, name, caller()
+    counter[0] += 1
+    counter[1] = name, caller()
 
 
 class Target(TensorBase):

@@ -14,7 +14,7 @@ import numpy as np
 from minigrad.autograd import grad_mode
 from minigrad.derivatives import table
 from minigrad.kernels import linear, linear_no_bias
-from minigrad.primitive import Plan, Primitive, Rule
+from minigrad.primitive import Plan, Primitive, Pull
 
 if TYPE_CHECKING:
     from minigrad.autograd.hooks import Watch
@@ -35,7 +35,7 @@ class TensorBase:
     __slots__ = ("__weakref__", "_array", "_counter", "_grad", "_node", "_requires_grad", "_view")
 
     _array: Array
-    _counter: list[Any]  # [version, name and place of the last in-place write]; one list for all views of a storage
+    _counter: list[Any]  # [version, (name, place) of the last in-place write]; one list for all views of a storage
     _grad: Tensor | None
     _node: Node | None  # the operation that made it; None for a leaf
     _requires_grad: bool
@@ -80,7 +80,7 @@ def wrap(array: Any, counter: list[Any] | None = None) -> Tensor:
     tensor = _new(_Tensor)
     tensor._array = array if type(array) is np.ndarray else np.asarray(array)
     if counter is None:
-        counter = [0] if not grad_mode.inference_used else grad_mode.new_counter()
+        counter = [0, None] if not grad_mode.inference_used else grad_mode.new_counter()
     tensor._counter = counter
     tensor._grad = tensor._node = tensor._view = None
     tensor._requires_grad = False
@@ -101,9 +101,7 @@ class Node:
 
     label: str  # PyTorch's name of the operation; "" inside an operation that is one node in PyTorch
     plan: Plan
-    edges: list[
-        tuple[Edge, Rule, tuple[str, ...], tuple[int, ...] | None]
-    ]  # where to, by which rule of which names; the input's shape
+    edges: list[tuple[Edge, Pull, tuple[int, ...] | None]]  # where to, by which rule; the input's shape
     saved: dict[str, Any] | None  # what the rules name, by name; None once freed
     checks: list[tuple[str, list[Any], int]]  # kept arrays: name, the storage's counter, its version when kept
     sequence: int  # a later operation has a higher number
@@ -145,10 +143,11 @@ class Node:
             )
         for name, counter, version in self.checks:
             if counter[0] != version:
+                writer, where = counter[1]
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"{name} of {self.name()}, recorded at {place(self.where)}, is at version {counter[0]}; expected "
-                    f"version {version} instead. It was last written by {counter[1]} at {place(counter[2])}. "
+                    f"version {version} instead. It was last written by {writer} at {place(where)}. "
                     "Write the out-of-place form there, or clone() before it"
                 )
         return self.saved
@@ -336,9 +335,9 @@ def record(
     node.label = primitive.name
     node.plan = plan
     node.edges = edges = []
-    for i, rule, names in plan.edges:
+    for i, rule in plan.edges:
         x = inputs[i]
-        edges.append((x._node or x, rule, names, arrays[i].shape))
+        edges.append((x._node or x, rule, arrays[i].shape))
     node.checks = checks = []
     for name, i in plan.saves:
         params[name] = arrays[i]

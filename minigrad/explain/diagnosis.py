@@ -21,7 +21,7 @@ from minigrad.autograd.anomaly_mode import Anomaly
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import below, run_sweep, seeds_of
 from minigrad.autograd.node import Array, Node, TensorBase, line_of
-from minigrad.primitive import Rule
+from minigrad.primitive import Pull
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -139,7 +139,7 @@ class NotFinite(Exception):
 def backwards(loss: Tensor, known: Known) -> Diagnosis | None:
     """The first rule whose gradient is not finite."""
 
-    def check(node: Node, rule: Rule, gx: Any, g: Any, values: dict[str, Any]) -> None:
+    def check(node: Node, rule: Pull, gx: Any, g: Any, values: dict[str, Any]) -> None:
         for x in gx if isinstance(gx, list) else [gx]:
             if x is not None and not np.isfinite(x).all():
                 shown = {**known.arguments(node), "result": known.results.get(node), "g": g}

@@ -18,13 +18,16 @@ Array = Any  # an ndarray, or a Tensor where a rule is differentiated again
 Shape = tuple[int, ...]
 
 
+ndarray = np.ndarray  # looked up once, not in every call
+
+
 def dispatched(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let `function` answer to NumPy's dispatch protocol, so that a rule may call it on arrays and on Tensors."""
 
     @functools.wraps(function)
     def call(*arrays: Any, **params: Any) -> Any:
         for x in arrays:
-            if type(x) is not np.ndarray and hasattr(x, "__array_function__"):
+            if type(x) is not ndarray and hasattr(x, "__array_function__"):
                 return x.__array_function__(call, (type(x),), arrays, params)
         return function(*arrays, **params)
 

@@ -44,8 +44,9 @@ def log_sigmoid(x: Array) -> Array:
 @dispatched
 def keep(x: Array, mask: Array) -> Array:
     """np.where(mask, x, 0), without its branches, which a mask in no order makes slow: the bits of x, or none."""
-    bits = -mask.astype(INTEGERS[x.dtype.char])
-    return (bits & x.view(bits.dtype)).view(x.dtype)
+    bits = np.negative(mask, dtype=INTEGERS[x.dtype.char])
+    bits &= x.view(bits.dtype)
+    return bits.view(x.dtype)
 
 
 INTEGERS = {"e": np.int16, "f": np.int32, "d": np.int64}  # of the widths of the floating dtypes
@@ -54,9 +55,9 @@ INTEGERS = {"e": np.int16, "f": np.int32, "d": np.int64}  # of the widths of the
 @dispatched
 def threshold(x: Array, y: Array) -> Array:
     """The gradient of relu: x where its result y is above 0, or NaN; 0 elsewhere."""
-    bits = (y <= 0).astype(INTEGERS[x.dtype.char])
-    bits -= 1
-    return (bits & x.view(bits.dtype)).view(x.dtype)
+    bits = np.subtract(y <= 0, 1, dtype=INTEGERS[x.dtype.char])
+    bits &= x.view(bits.dtype)
+    return bits.view(x.dtype)
 
 
 @dispatched
@@ -140,10 +141,15 @@ def smallest(x: Array) -> Array:
     return np.minimum.reduce(x, axis=None)
 
 
+def product(x: Array, y: Array) -> Array:
+    """x @ y of two matrices. np.dot takes half the time of small ones, but doesn't read what a single 0 multiplies."""
+    return x.dot(y) if x.size > 1 and y.size > 1 and x.itemsize > 2 else x @ y
+
+
 @dispatched
 def linear(x: Array, weight: Array, bias: Array) -> Array:
     """x @ weight.T + bias."""
-    out = x @ weight.T
+    out = product(x, weight.T)
     out += bias
     return out
 
@@ -151,13 +157,13 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 @dispatched
 def linear_no_bias(x: Array, weight: Array) -> Array:
     """x @ weight.T."""
-    return x @ weight.T
+    return product(x, weight.T)
 
 
 @dispatched
 def weight_gradient(x: Array, y: Array) -> Array:
     """The adjoint of `linear` in its weight: x.T @ y, for the result's gradient x and the input y."""
-    return x.T @ y
+    return product(x.T, y)
 
 
 @dispatched
@@ -187,7 +193,7 @@ def svd(x: Array) -> tuple[Array, Array, Array]:
 
 @dispatched
 def matmul(x: Array, y: Array) -> Array:
-    return x @ y
+    return product(x, y) if x.ndim == y.ndim == 2 else x @ y
 
 
 @dispatched

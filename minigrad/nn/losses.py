@@ -75,12 +75,14 @@ def mse_loss(
     reduction = chosen(size_average, reduce, reduction)
     if not isinstance(target, TensorBase):
         raise not_a_tensor(target, "mse_loss", "target")
-    if input._array.shape != target._array.shape:
+    x, y = input._array, target._array
+    if x.shape != y.shape:
         warn_of_sizes(input, target)
-    x, y = pair(input, target)
+    if x.dtype is not y.dtype:
+        input, target = pair(input, target)
     if reduction != "none" and weight is None:
-        return apply(kernels.mse_loss, x, y, reduction=reduction)
-    loss = apply(kernels.squared_error, x, y)
+        return apply(kernels.mse_loss, input, target, reduction=reduction)
+    loss = apply(kernels.squared_error, input, target)
     return loss if weight is None else weighted(loss, weight, input, reduction)
 
 

@@ -42,7 +42,7 @@ class UninitializedParameter(Parameter):
 
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: dtype | None = None) -> Self:
         parameter = object.__new__(cls)
-        for field, value in (("_counter", [0]), ("_requires_grad", requires_grad)):
+        for field, value in (("_counter", [0, None]), ("_requires_grad", requires_grad)):
             setattr(parameter, field, value)
         parameter._grad = parameter._node = parameter._view = None
         parameter.__dict__["lazy_dtype"] = dtype or get_default_dtype()

@@ -176,26 +176,27 @@ def svd(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias: (..., in) with a weight of shape (out, in) to (..., out)."""
-    x, w = input, weight
-    dtype = w._array.dtype
-    if not isinstance(x, TensorBase) or x._array.dtype is not dtype:
-        same_dtype(x, w, "linear")
-    if w._array.ndim == 1:
-        return linear(x, row(w), bias).squeeze(-1)
-    if x._array.ndim == 0 or x._array.shape[-1] != w._array.shape[1]:
-        rows = x._array.size // max(x._array.shape[-1], 1) if x._array.ndim else 1
+    if not isinstance(input, TensorBase):
+        require_tensor(input, "linear")
+    x, w = input._array, weight._array
+    if x.dtype is not w.dtype:
+        same_dtype(input, weight, "linear")
+    if w.ndim == 1:
+        return linear(input, row(weight), bias).squeeze(-1)
+    if x.ndim == 0 or x.shape[-1] != w.shape[1]:
+        rows = x.size // max(x.shape[-1], 1) if x.ndim else 1
         raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x._array.shape[-1] if x._array.ndim else 1} and "
-            f"{w._array.shape[1]}x{w._array.shape[0]}): linear got an input of shape {list(x._array.shape)} for a "
-            f"weight of shape {list(w._array.shape)}"
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.ndim else 1} and "
+            f"{w.shape[1]}x{w.shape[0]}): linear got an input of shape {list(x.shape)} for a weight of shape "
+            f"{list(w.shape)}"
         )
-    if x._array.ndim != 2:  # PyTorch makes rows of them, too
-        return linear_of_rows(x, w, bias)
+    if x.ndim != 2:  # PyTorch makes rows of them, too
+        return linear_of_rows(input, weight, bias)
     if bias is None:
-        return apply(kernels.linear_no_bias, x, w)
-    if bias._array.dtype is not dtype:
-        same_dtype(bias, w, "linear")
-    return apply(kernels.linear, x, w, bias)
+        return apply(kernels.linear_no_bias, input, weight)
+    if bias._array.dtype is not w.dtype:
+        same_dtype(bias, weight, "linear")
+    return apply(kernels.linear, input, weight, bias)
 
 
 def linear_of_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

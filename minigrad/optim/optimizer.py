@@ -241,7 +241,9 @@ class Optimizer:
                 else:
                     grad = grad + weight_decay * p._array
             yield p, grad
-            p._counter[:] = p._counter[0] + 1, self._name, where
+            counter = p._counter
+            counter[0] += 1
+            counter[1] = self._name, where
 
     def _update(self, group: dict[str, Any], gradients: Gradients) -> None:
         """Change the arrays and the states of a group's parameters in place; to be defined by subclasses."""

@@ -39,7 +39,7 @@ class Storage:
     kind: StorageKind
     key: str
     data: Array
-    counter: list[Any] = field(default_factory=lambda: [0])
+    counter: list[Any] = field(default_factory=lambda: [0, None])
 
     def swap(self) -> None:
         """Turn the bytes of each element round, where another byte order was written."""

@@ -251,7 +251,7 @@ def description(node: Node) -> tuple[str, dict[str, Any]]:
 
 def modified(x: Any, version: int) -> RuntimeError:
     """The error for a tensor that is no longer what the function read."""
-    now, *by = x._counter
+    now, by = x._counter
     written = f" It was last written by {by[0]} at {place(by[1])}." if by else " Its .data was replaced."
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: a tensor of "
