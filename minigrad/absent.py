@@ -6,10 +6,10 @@ The names that PyTorch has are in torch_names.txt, which tests/torch_names.py wr
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Iterable
 from opcode import opmap
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -58,7 +58,8 @@ INSTEAD = {
 @functools.cache
 def torch_names() -> dict[str, set[str]]:
     """The public names of PyTorch 2.13, by module; those of the modules below it end with a slash."""
-    lines = Path(__file__).with_name("torch_names.txt").read_text(encoding="utf-8").splitlines()
+    with open(os.path.join(os.path.dirname(__file__), "torch_names.txt"), encoding="utf-8") as file:
+        lines = file.read().splitlines()
     return {module: set(names) for module, *names in map(str.split, lines)}
 
 

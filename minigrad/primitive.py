@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from minigrad.kernels import Array
@@ -14,15 +13,20 @@ Rule = Callable[..., Array]
 Pull = Callable[[Any, dict[str, Any]], Any]  # a rule, given the gradient and the saved values by their names
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What to keep for the backward pass, given which inputs require gradients."""
 
-    primitive: Primitive
-    edges: tuple[tuple[int, Pull], ...]  # input number, its rule
-    saves: tuple[tuple[str, int], ...]  # inputs to keep: name, number
-    metadata: tuple[tuple[str, int, str], ...]  # name, number and attribute, for x_shape and x_dtype
-    out: bool  # whether to keep the result
+    __slots__ = ("edges", "metadata", "out", "primitive", "saves")
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        edges: tuple[tuple[int, Pull], ...],  # input number, its rule
+        saves: tuple[tuple[str, int], ...] = (),  # inputs to keep: name, number
+        metadata: tuple[tuple[str, int, str], ...] = (),  # name, number and attribute, for x_shape and x_dtype
+        out: bool = False,  # whether to keep the result
+    ) -> None:
+        self.primitive, self.edges, self.saves, self.metadata, self.out = primitive, edges, saves, metadata, out
 
 
 class Primitive:
@@ -51,7 +55,7 @@ class Primitive:
         if self.each:
             wanted = [i for i in range(needs.bit_length()) if needs >> i & 1]
             names = parameter_names(self.each)[1:]
-            return Plan(self, tuple((i, pull(functools.partial(self.each, i), names)) for i in wanted), (), (), False)
+            return Plan(self, tuple((i, pull(functools.partial(self.each, i), names)) for i in wanted))
         arguments = {name: i for i, name in enumerate(self.rules)}
         rules = [(i, rule) for i, rule in enumerate(self.rules.values()) if rule is not None and needs >> i & 1]
         needed = dict.fromkeys(name for _, rule in rules for name in parameter_names(rule))

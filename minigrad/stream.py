@@ -46,22 +46,38 @@ class Stream:
     Bounds, probabilities and deviations are taken as they are: `ops` checks what users pass.
     """
 
-    __slots__ = ("_lock", "_next_normal", "_raw", "_seed", "_twister")
+    __slots__ = ("_engine", "_lock", "_next_normal", "_seed")
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
-        # RandomState seeds as the original MT19937, from 32 bits; NumPy's newer generators hash their seeds.
-        engine = np.random.MT19937(0)
-        self._twister = np.random.RandomState(engine)
-        self._raw: Callable[..., Any] = engine.random_raw  # raw() is one word, raw(n) an array of uint64
+        self._engine: tuple[Any, Callable[..., Any]] | None = None
         self._lock = threading.Lock()  # of the normal that waits; NumPy's engine has one of its own
         self.restart(seed)
+
+    def _started(self) -> tuple[Any, Callable[..., Any]]:
+        """NumPy's engine, made when it is first asked for: numpy.random takes long to import."""
+        if self._engine is None:
+            # RandomState seeds as the original MT19937, from 32 bits; NumPy's newer generators hash their seeds.
+            engine = np.random.MT19937(0)
+            self._engine = np.random.RandomState(engine), engine.random_raw
+            self._twister.seed(self._seed % 2**32)
+        return self._engine
+
+    @property
+    def _twister(self) -> Any:
+        return self._started()[0]
+
+    @property
+    def _raw(self) -> Callable[..., Any]:
+        """raw() is one word, raw(n) an array of uint64."""
+        return self._started()[1]
 
     # -- state --------------------------------------------------------------------------------------------------------
 
     def restart(self, seed: int) -> None:
         """Begin anew from a seed of 64 bits, of which the lower 32 count."""
         self._seed = seed
-        self._twister.seed(seed % 2**32)
+        if self._engine is not None:
+            self._twister.seed(seed % 2**32)
         self._next_normal: float | None = None
 
     def state(self) -> NDArray[np.uint8]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Union
 
@@ -24,7 +24,9 @@ Array = np.ndarray[Any, Any]
 Edge = Union["Node", "Tensor"]  # where a gradient goes: a recorded operation, or a leaf
 Where = tuple[CodeType, int]  # a place in a user's program: code, and the offset of its instruction
 
-INTERNAL = frozenset(map(str, Path(__file__).parents[1].rglob("*.py")))  # files whose frames are not the user's
+PACKAGE = os.path.dirname(os.path.dirname(__file__))
+# The files whose frames are not the user's. (pathlib takes a tenth of NumPy's time to import.)
+INTERNAL = frozenset(os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names)
 next_number = itertools.count().__next__
 _new = object.__new__
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -180,8 +180,7 @@ class At(dict[str, float]):
         return math.nan
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """A way to NaN or infinity: in which direction, at which operations (all, if none is named), and when."""
 
     direction: str

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
-import shutil
+import stat
 import struct
-import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad.autograd.node import Array
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 CHUNK = 1 << 24  # bytes that are read at a time
 WIDE = 0xFFFFFFFF  # sizes and offsets from here on are written in zip64's eight bytes
@@ -23,34 +23,23 @@ WIDE = 0xFFFFFFFF  # sizes and offsets from here on are written in zip64's eight
 
 def check(passed: bool, complaint: str) -> None:
     if not passed:
-        raise zipfile.BadZipFile(complaint)
+        raise ValueError(complaint)
 
 
 def read_records(file: IO[bytes]) -> dict[str, Array]:
-    """All records of an archive, by name. BadZipFile where anything is not as PyTorch writes it.
+    """All records of an archive, by name. ValueError where anything is not as PyTorch writes it.
 
     zipfile compares each record with its checksum, and its two copies of the name.
     """
+    import zipfile  # here, since it takes a while, and most programs load nothing
+
     start = file.tell()
     room = file.seek(0, os.SEEK_END) - start
-    with zipfile.ZipFile(file) as archive:
-        infos = {info.filename: info for info in archive.infolist()}
-        check(0 < len(infos) == len(archive.infolist()), "it has no records, or two of the same name")
-        folder = min(infos, default="").partition("/")[0] + "/"
-        for name, info in infos.items():
-            stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
-            inside = name.startswith(folder) and not {"", ".", ".."} & set(name.replace("\\", "/").split("/"))
-            check(inside, f"{name!r} is not in the archive's folder, {folder!r}")
-            check(stored and not info.flag_bits & 1, f"{name!r} is compressed or encrypted, as PyTorch writes none")
-            check(not info.comment, f"{name!r} has a comment: a wrong length can hide other records in it")
-        # An archive that lies inside a tensor's bytes must not pass for the whole, when what followed it is cut off.
-        first, total = min(i.header_offset for i in infos.values()), sum(i.file_size for i in infos.values())
-        check(first == start and total <= room, f"{total} bytes of records at {first}, in {room} of file at {start}")
-        records = {name.removeprefix(folder): np.empty(info.file_size, np.uint8) for name, info in infos.items()}
-        for record, info in zip(records.values(), infos.values(), strict=True):
-            with archive.open(info) as stream:
-                for at in range(0, len(record), CHUNK):
-                    stream.readinto(record[at : at + CHUNK])  # type: ignore[attr-defined]
+    try:
+        with zipfile.ZipFile(file) as archive:
+            records = read_all(archive, start, room)
+    except zipfile.BadZipFile as error:
+        raise ValueError(*error.args) from error
     check("constants.pkl" not in records, "this is a TorchScript archive, which only PyTorch runs: save the state_dict")
     check({"data.pkl", "version"} <= set(records), "data.pkl or version is missing")
     version, order = (records.get(name, np.empty(0)).tobytes() for name in ("version", "byteorder"))
@@ -59,8 +48,32 @@ def read_records(file: IO[bytes]) -> dict[str, Array]:
     return records
 
 
+def read_all(archive: ZipFile, start: int, room: int) -> dict[str, Array]:
+    """The records, when what is said of all of them has been checked."""
+    infos = {info.filename: info for info in archive.infolist()}
+    check(0 < len(infos) == len(archive.infolist()), "it has no records, or two of the same name")
+    folder = min(infos, default="").partition("/")[0] + "/"
+    for name, info in infos.items():
+        stored = info.compress_type == 0 and info.compress_size == info.file_size
+        inside = name.startswith(folder) and not {"", ".", ".."} & set(name.replace("\\", "/").split("/"))
+        check(inside, f"{name!r} is not in the archive's folder, {folder!r}")
+        check(stored and not info.flag_bits & 1, f"{name!r} is compressed or encrypted, as PyTorch writes none")
+        check(not info.comment, f"{name!r} has a comment: a wrong length can hide other records in it")
+    # An archive that lies inside a tensor's bytes must not pass for the whole, when what followed it is cut off.
+    first, total = min(i.header_offset for i in infos.values()), sum(i.file_size for i in infos.values())
+    check(first == start and total <= room, f"{total} bytes of records at {first}, in {room} of file at {start}")
+    records = {name.removeprefix(folder): np.empty(info.file_size, np.uint8) for name, info in infos.items()}
+    for record, info in zip(records.values(), infos.values(), strict=True):
+        with archive.open(info) as stream:
+            for at in range(0, len(record), CHUNK):
+                stream.readinto(record[at : at + CHUNK])  # type: ignore[attr-defined]
+    return records
+
+
 def write_archive(file: IO[bytes], folder: str, records: dict[str, Any]) -> None:
     """Write a zip archive to a file that need not be seekable: sizes and checksums follow the bytes."""
+    import hashlib  # here, since it takes a while, and most programs save nothing
+
     checksums = {name: zlib.crc32(data) for name, data in records.items()}
     serial = int(hashlib.sha256(repr(checksums).encode()).hexdigest(), 16)
     records[".data/serialization_id"] = b"%040d" % (serial % 10**40)  # stands for all that is saved
@@ -97,14 +110,14 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
         with open(path, "wb") as file:  # devices and pipes are written to; for a file that may not be, this raises
             yield file
         return
-    temporary = os.path.join(folder, f".{name[:50]}.{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if os.path.exists(path):
-            shutil.copymode(path, temporary)
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):

@@ -7,7 +7,6 @@ import os
 import pickle
 import struct
 import sys
-import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -219,7 +218,7 @@ def load(
         try:
             records = {} if old else read_records(file)
             content = io.BytesIO(file.read() if old else records["data.pkl"].tobytes())
-        except (zipfile.BadZipFile, NotImplementedError, OSError, *WRONG) as error:
+        except (NotImplementedError, OSError, *WRONG) as error:
             raise RuntimeError(f"{DAMAGED}: {error!r}") from error
     try:
         if old:
