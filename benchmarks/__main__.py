@@ -62,7 +62,8 @@ def progress(workloads: Sequence[Any]) -> Iterable[Any]:
         from tqdm import tqdm
     except ImportError:
         return workloads
-    return tqdm(workloads, unit=" workloads", disable=None)
+    bar: Iterable[Any] = tqdm(workloads, unit=" workloads", disable=None)
+    return bar
 
 
 def measured(options: argparse.Namespace) -> list[Any]:

@@ -40,9 +40,9 @@ def outcome(loop: Loop, problem: Problem) -> Outcome:
 
 def difference(problem: Problem, ours: Outcome, reference: Outcome, tolerance: float) -> str:
     """What differs, or "". Parameters are compared relative to how far they have moved from where they began."""
-    for i, (loss, expected) in enumerate(zip(ours.losses, reference.losses, strict=True)):
-        if not abs(loss - expected) <= tolerance * abs(expected):
-            return f"the loss of step {i + 1} is {loss:.6g}, not {expected:.6g}"
+    for i, (loss, right) in enumerate(zip(ours.losses, reference.losses, strict=True)):
+        if not abs(loss - right) <= tolerance * abs(right):
+            return f"the loss of step {i + 1} is {loss:.6g}, not {right:.6g}"
     if len(ours.results) != len(reference.results):
         return f"{len(ours.results)} results, not {len(reference.results)}"
     for i, (result, expected) in enumerate(zip(ours.results, reference.results, strict=True)):

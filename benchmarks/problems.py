@@ -32,8 +32,12 @@ class Problem:
     length: int = 0  # of a long graph
 
 
-def _float32(*arrays: Any) -> tuple[Array, ...]:
-    return tuple(np.ascontiguousarray(array, dtype=np.float32) for array in arrays)
+def _float32(array: Any) -> Array:
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _all_float32(*arrays: Any) -> tuple[Array, ...]:
+    return tuple(map(_float32, arrays))
 
 
 def linear_regression(points: int) -> Problem:
@@ -41,25 +45,26 @@ def linear_regression(points: int) -> Problem:
     rng = np.random.default_rng(1)
     x = (rng.standard_normal((points, 1), dtype=np.float32) + 5).clip(1, 10)
     y = 0.25 * x + 0.8 + 0.5 * rng.standard_normal((points, 1), dtype=np.float32)
-    return Problem(*_float32(x, y), start=_float32([[0.7]], [-0.3]), lr=0.01)
+    return Problem(_float32(x), _float32(y), start=_all_float32([[0.7]], [-0.3]), lr=0.01)
 
 
 def no_bias() -> Problem:
     """Listing 10: three points, a weight alone, the sum of the squared errors, the costs collected."""
     x = np.array([[1.0], [2.0], [3.0]])
-    return Problem(*_float32(x, 2 * x), start=_float32([[0.3]]), lr=0.01, reduction="sum", reads_loss=True)
+    return Problem(_float32(x), _float32(2 * x), start=_all_float32([[0.3]]), lr=0.01, reduction="sum", reads_loss=True)
 
 
 def polynomial() -> Problem:
     """Listing 3: a cubic, from 32 random points a step, until the loss, which is read, is small. y: the cubic."""
     rng = np.random.default_rng(3)
     return Problem(
-        *_float32([], [0.5, 3.0, 2.4, 0.9]),
-        start=_float32(rng.uniform(-0.5, 0.5, (1, 3)), [0.1]),
+        _float32([]),
+        _float32([0.5, 3.0, 2.4, 0.9]),
+        start=_all_float32(rng.uniform(-0.5, 0.5, (1, 3)), [0.1]),
         lr=1e-3,
         batch=32,
         reads_loss=True,
-        draws=tuple(_float32(*rng.standard_normal((STEPS + 1, 32)))),
+        draws=_all_float32(*rng.standard_normal((STEPS + 1, 32))),
     )
 
 
@@ -82,14 +87,14 @@ def curve_fitting_net() -> Problem:
     rng = np.random.default_rng(9)
     x = np.linspace(-1, 1, 100)[:, None]
     y = x**2 + 0.2 * rng.random((100, 1))
-    return Problem(*_float32(x, y), start=_float32(*_layer(rng, 1, 10), *_layer(rng, 10, 1)), lr=0.2)
+    return Problem(_float32(x), _float32(y), start=_all_float32(*_layer(rng, 1, 10), *_layer(rng, 10, 1)), lr=0.2)
 
 
 def classifier() -> Problem:
     """784-256-10, batch 128: images (of noise) into ten classes by cross entropy."""
     rng = np.random.default_rng(784)
     x, y = rng.random((128, 784), dtype=np.float32), rng.integers(0, 10, 128)
-    return Problem(x, y, start=_float32(*_layer(rng, 784, 256), *_layer(rng, 256, 10)), lr=0.1)
+    return Problem(x, y, start=_all_float32(*_layer(rng, 784, 256), *_layer(rng, 256, 10)), lr=0.1)
 
 
 def deep_net(depth: int, width: int = 10, batch: int = 100) -> Problem:
@@ -99,14 +104,14 @@ def deep_net(depth: int, width: int = 10, batch: int = 100) -> Problem:
     for _ in range(depth):
         start += [np.eye(width) + 0.003 * rng.standard_normal((width, width)), np.zeros(width)]
     x, y = rng.random((batch, width)), rng.random((batch, width))
-    return Problem(*_float32(x, y), start=_float32(*start), lr=0.1 / depth)
+    return Problem(_float32(x), _float32(y), start=_all_float32(*start), lr=0.1 / depth)
 
 
 def raw_tensors() -> Problem:
     """Listing 14: k x + b by two tensors of one element, on 100 points."""
     x = np.linspace(0, 100, 100)
     y = x + 10 * np.random.default_rng(14).standard_normal(100)
-    return Problem(*_float32(x, y), start=_float32([0.4], [0.6]), lr=1e-4)
+    return Problem(_float32(x), _float32(y), start=_all_float32([0.4], [0.6]), lr=1e-4)
 
 
 def _synthetic(lr: float, order: list[int], start: tuple[Array, ...]) -> Problem:
@@ -114,13 +119,13 @@ def _synthetic(lr: float, order: list[int], start: tuple[Array, ...]) -> Problem
     rng = np.random.default_rng(15)
     x = rng.standard_normal((1000, 2))
     y = x @ [[2.0], [-3.4]] + 4.2 + 0.01 * rng.standard_normal((1000, 1))
-    return Problem(*_float32(x, y), start=start, lr=lr, batch=10, order=order)
+    return Problem(_float32(x), _float32(y), start=start, lr=lr, batch=10, order=order)
 
 
 def from_scratch() -> Problem:
     """Listing 15: minibatches by indexing, SGD by hand. The weight is (2, 1)."""
     order = np.random.default_rng(0).permutation(1000).tolist()
-    return _synthetic(0.03, order, _float32([[0.01], [-0.02]], [0.0]))
+    return _synthetic(0.03, order, _all_float32([[0.01], [-0.02]], [0.0]))
 
 
 def shuffled(samples: int) -> list[int]:
@@ -138,7 +143,7 @@ def seeded(T: Any) -> Any:
 
 def concise() -> Problem:
     """Listing 16: `DataLoader`, `nn.Linear`, `MSELoss`, `SGD`."""
-    return _synthetic(0.03, shuffled(1000), _float32([[0.01, -0.02]], [0.0]))
+    return _synthetic(0.03, shuffled(1000), _all_float32([[0.01, -0.02]], [0.0]))
 
 
 def epoch(batch: int, samples: int = 10_000) -> Problem:
@@ -155,4 +160,4 @@ def operation(name: str, mode: str) -> Problem:
 
 def long_graph(length: int, mode: str) -> Problem:
     """A chain of so many additions to a tensor of one element."""
-    return Problem(*_float32([1.0], []), length=length, mode=mode)
+    return Problem(_float32([1.0]), _float32([]), length=length, mode=mode)

@@ -202,7 +202,8 @@ def deep(problem: Problem) -> Loop:
     weights, biases = parameters[::2], parameters[1::2]
 
     def step() -> Any:
-        inputs, out = [], x
+        inputs: list[Array] = []
+        out = x
         for w, b in zip(weights, biases, strict=True):
             inputs.append(np.maximum(out, 0) if inputs else out)
             out = inputs[-1] @ w.T + b
