@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from benchmarks.engines import BASELINE, ENGINES
@@ -42,7 +43,7 @@ def bars(run: Run, pyplot: Any) -> Any:
         axes.bar([j for j, _ in spreads], medians, width, yerr=errors, label=engine, color=COLORS.get(engine))
     axes.axhline(1, color="k", lw=1)
     axes.set_yscale("log")
-    axes.set_xticks(range(len(results)), [r.title.replace(", ", ",\n").replace(": ", ":\n", 1) for r in results])
+    axes.set_xticks(range(len(results)), [fill(r.title, 16) for r in results])
     axes.tick_params(axis="x", labelsize=7)
     axes.set_ylabel(f"time of a step / {BASELINE}")
     axes.set_title(f"The documents' loops ({run.machine['processor']}, threads: {run.machine['threads']})", fontsize=10)

@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import minigrad
 from benchmarks import agreement, engines, measuring, plots, problems, report, results, session, targets, workloads
 from benchmarks.__main__ import main
 from benchmarks.engines import torch_variants, with_numpy, with_torch
@@ -177,6 +178,16 @@ def test_cuda_trains_as_numpy_does(workload, how, monkeypatch):
     found = steps(problem, torch_variants.bind(StandIn(), "cuda", how, "highest"), workload.family)
     torch.set_float32_matmul_precision(precision)
     assert agreement.difference(problem, found, reference, 1e-4) == ""
+
+
+def test_the_compiled_engine_compiles_the_whole_step(monkeypatch):
+    given = []
+    monkeypatch.setattr(minigrad, "compile", lambda step: given.append(step) or step, raising=False)
+    workload = workloads.select(["16"], quick=True)[0]
+    problem = workload.problem()
+    found = steps(problem, torch_variants.load("minigrad", how="compiled"), workload.family)
+    assert len(given) == 1
+    assert agreement.difference(problem, found, steps(problem, with_numpy.load(), workload.family), 1e-4) == ""
 
 
 def test_without_a_device_the_columns_say_so():

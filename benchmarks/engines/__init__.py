@@ -44,7 +44,7 @@ class Engine:
 def _torch_like(name: str, module: str, memory: str = "", tolerance: float = 2e-3, **options: Any) -> Engine:
     """An engine with PyTorch's API."""
     default = not (module == "torch" and options.get("how") == "compiled")
-    imports = not options
+    imports = name in ("minigrad", "PyTorch")
     return Engine(name, module, "torch_variants", {"module": module, **options}, memory, tolerance, default, imports)
 
 
@@ -52,8 +52,8 @@ ENGINES = (
     Engine(BASELINE, "numpy", "with_numpy", memory="tracemalloc"),
     _torch_like("minigrad", "minigrad", "tracemalloc"),
     _torch_like("minigrad compiled", "minigrad", "tracemalloc", how="compiled"),
-    _torch_like("PyTorch", "torch", "profiler"),
-    _torch_like("torch.compile", "torch", "profiler", how="compiled"),
+    _torch_like("PyTorch", "torch", "profiler", precision="highest"),
+    _torch_like("torch.compile", "torch", "profiler", how="compiled", precision="highest"),
     _torch_like("PyTorch CUDA", "torch", "cuda", device="cuda", precision="highest"),
     _torch_like("PyTorch CUDA graph", "torch", device="cuda", how="graph", precision="highest"),
     _torch_like("PyTorch CUDA, TF32", "torch", "cuda", 0.1, device="cuda", precision="high"),

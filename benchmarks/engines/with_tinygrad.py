@@ -8,36 +8,58 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tinygrad import Context, Device, Tensor, TinyJit
+import numpy as np
+from tinygrad import Context, Device, Tensor, TinyJit, Variable
 from tinygrad.nn.optim import SGD
 
-from benchmarks.engines.loop import Backend, Loop, Unavailable, backend, cubic, minibatches, random_numbers
-from benchmarks.problems import Array, Problem
+from benchmarks.engines.loop import Backend, Loop, Unavailable, backend
+from benchmarks.problems import Problem
 
 Loss = Callable[[list[Tensor], Tensor, Tensor], Tensor]
 
 
-def train(problem: Problem, loss: Loss, batches: Iterator[tuple[Array, Array]] | None = None) -> Loop:
-    """SGD on a loss of (parameters, x, y); on the next batch, or on all of the data."""
+def train(problem: Problem, loss: Loss, draws: Iterator[Any] | None = None, batch: Any = lambda *data: data) -> Loop:
+    """SGD on a loss of (parameters, x, y); x and y are all of the data, or what `batch` makes of the next draw, under
+    the jit too."""
     parameters = [Tensor(p.copy()).realize() for p in problem.start]
     optimizer = SGD(parameters, lr=problem.lr)
 
     @TinyJit
-    def update(x: Tensor, y: Tensor) -> Tensor:
+    def update(*data: Any) -> Tensor:
         optimizer.zero_grad()
-        value = loss(parameters, x, y).backward()
+        value = loss(parameters, *batch(*data)).backward()
         return value.realize(*optimizer.schedule_step())
 
     x, y = Tensor(problem.x.copy()).realize(), Tensor(problem.y.copy()).realize()
 
     def step() -> Any:
         with Context(TRAINING=1):
-            if batches is None:
-                return update(x, y)
-            return update(*(Tensor(array).realize() for array in next(batches)))
+            return update(x, y) if draws is None else update(*next(draws))
 
     read = (lambda: step().item()) if problem.reads_loss else step
     return Loop(read, lambda: [p.numpy() for p in parameters], finish=Device[Device.DEFAULT].synchronize)
+
+
+def on_batches(problem: Problem, loss: Loss) -> Loop:
+    """tinygrad has no loader. To make a tensor of each batch takes milliseconds: an epoch is put in order at once, and
+    its batches are slices under the jit, whose place is a Variable."""
+    size, last = problem.batch, len(problem.order) // problem.batch - 1
+    place = Variable("i", 0, last)
+    rng = np.random.default_rng()
+
+    def draws() -> Iterator[Any]:
+        order = np.array(problem.order)
+        while True:
+            x, y = Tensor(problem.x[order]).realize(), Tensor(problem.y[order]).realize()
+            for i in range(last + 1):
+                yield x, y, place.bind(i)
+            rng.shuffle(order)
+
+    def batch(x: Tensor, y: Tensor, i: Any) -> Any:
+        rows = i * size, i * size + size
+        return x.shrink((rows, None)), y.shrink((rows, None))
+
+    return train(problem, loss, draws(), batch)
 
 
 def squared(p: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -51,17 +73,31 @@ def linear(problem: Problem) -> Loop:
 
 
 def polynomial(problem: Problem) -> Loop:
-    return train(problem, squared, (cubic(problem, random) for random in random_numbers(problem)))
+    target, constant = Tensor(problem.y[:3].copy()).realize(), problem.y[3].item()
+    draw = TinyJit(lambda: Tensor.randn(problem.batch).realize())
+    for _ in range(3):
+        draw()  # recorded now, not when it is timed
+
+    def draws() -> Iterator[Any]:
+        for random in problem.draws:
+            yield (Tensor(random.copy()).realize(),)
+        while True:
+            yield (draw(),)
+
+    def batch(random: Tensor) -> Any:
+        x = Tensor.stack(random, random**2, random**3, dim=1)
+        return x, (x.matmul(target) + constant).unsqueeze(1)
+
+    return train(problem, squared, draws(), batch)
 
 
 def concise(problem: Problem) -> Loop:
-    """tinygrad has no loader: batches from NumPy."""
-    return train(problem, squared, minibatches(problem))
+    return on_batches(problem, squared)
 
 
 def from_scratch(problem: Problem) -> Loop:
     smaller = replace(problem, lr=problem.lr / problem.batch)  # the listing divides the gradients by the batch
-    return train(smaller, lambda p, x, y: (x.linear(p[0], p[1]) - y).square().sum() / 2, minibatches(problem))
+    return on_batches(smaller, lambda p, x, y: (x.linear(p[0], p[1]) - y).square().sum() / 2)
 
 
 def raw_tensors(problem: Problem) -> Loop:

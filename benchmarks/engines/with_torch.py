@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.engines.loop import nothing
@@ -83,11 +83,17 @@ def polynomial(api: API, problem: Problem) -> Training:
         return x, x.mm(W_target) + b_target[0]
 
     def draws() -> Iterator[Any]:
-        yield from map(get_batch, api.tensors(*problem.draws))
+        for given in api.tensors(*problem.draws):
+            yield (given,)
         while True:
-            yield get_batch(T.randn(problem.batch, device=api.device))
+            yield (T.randn(problem.batch, device=api.device),)
 
-    return api.supervised(problem, T.nn.Linear(3, 1), T.nn.MSELoss(), draws())
+    training = api.supervised(problem, T.nn.Linear(3, 1), T.nn.MSELoss(), draws())
+
+    def train(random: Any) -> Any:
+        return training.train(*get_batch(random))
+
+    return replace(training, train=train)
 
 
 def concise(api: API, problem: Problem) -> Training:
