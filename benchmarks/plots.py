@@ -13,7 +13,7 @@ from benchmarks.measuring import Spread
 from benchmarks.results import Run
 from benchmarks.workloads import GROUPS, SWEEPS
 
-PALETTE = ["k", "C3", "C1", "C0", "C9", "C2", "C8", "limegreen", "C4", "C5", "C6", "C7", "gold", "0.5"]
+PALETTE = ["k", "C3", "C1", "C0", "C9", "C2", "C8", "limegreen", "C4", "C5", "C6", "navy", "gold", "0.6"]
 COLORS = {engine.name: color for engine, color in zip(ENGINES, PALETTE, strict=True)}
 LINES = ("-", "--", ":", "-.")
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.engines import BASELINE, BLAS
+from benchmarks.engines import BASELINE, BLAS, PEER, SUBJECT
 from benchmarks.measuring import Spread
 from benchmarks.results import Result, Run
 from benchmarks.workloads import GROUPS
-
-SUBJECT = "minigrad"
-PEER = "PyTorch"
 
 
 @dataclass
@@ -137,6 +134,8 @@ def heading(run: Run) -> list[str]:
         f"float32; medians of interleaved rounds; ratios are medians of the ratios within rounds; {BLAS} is the matrix "
         "products of a step and nothing else",
     ]
+    if run.settings.get("interrupted"):
+        lines.append("Interrupted: not all workloads were measured.")
     if run.absent:
         lines.append("Not measured: " + "; ".join(f"{name}: {reason}" for name, reason in run.absent.items()))
     return lines

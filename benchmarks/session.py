@@ -97,13 +97,20 @@ def gpu_name() -> str | None:
 
 
 def run(workloads: Iterable[Workload], engines: Sequence[Engine], settings: Settings) -> Run:
-    """Everything. `workloads` may show its progress."""
+    """Everything. `workloads` may show its progress. Ctrl-C ends it with the workloads that are done."""
     backends, absent = find(engines)
     if "torch" in {engine.module for engine in engines if engine.name in backends}:
         import torch
 
         torch.set_num_threads(settings.threads)
     present = [engine for engine in engines if engine.name in backends]
-    results = [run_workload(workload, present, backends, settings) for workload in workloads]
     how: dict[str, Any] = {"rounds": settings.rounds, "seconds": settings.seconds}
+    results: list[Result] = []
+    try:
+        for workload in workloads:
+            results.append(run_workload(workload, present, backends, settings))  # noqa: PERF401
+    except KeyboardInterrupt:  # what has been measured until now is kept
+        if not results:
+            raise
+        how["interrupted"] = True
     return Run(machine.describe(settings.threads, gpu_name()), how, absent, results)

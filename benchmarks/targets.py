@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.engines import BASELINE, BLAS
+from benchmarks.engines import BASELINE, BLAS, PEER, SUBJECT
 from benchmarks.results import Result, Run
 from benchmarks.workloads import SWEEPS
-
-SUBJECT, PEER = "minigrad", "PyTorch"
 
 # minigrad's time by NumPy's, at most; by PyTorch's, at most; the engines that it must be ahead of.
 LOOPS: dict[str, tuple[float | None, float, tuple[str, ...]]] = {

@@ -127,10 +127,10 @@ def _others() -> list[Workload]:
             "memory",
             "deep",
             partial(problems.deep_net, 10, width, width),
-            quick=width < 512,
+            quick=width < 100,
             unit="MiB",
         )
-        for width in (64, 1024)
+        for width in (64, 512)
     ]
     nothing = partial(problems.long_graph, 0, "")
     imports = Workload("import", "import", "import", "import", nothing, once=True, quick=True)

@@ -324,6 +324,28 @@ def test_the_gpu_overtakes_for_good():
     assert plots.crossing(numpy, {10: 0.5, 100: 5.0}) is None
 
 
+def test_the_plot_of_a_sweep_shows_where_the_gpu_overtakes():
+    sweep = [
+        Result(f"points-{n}", "", "points", n, "µs", [Row("NumPy by hand", [n / 10]), Row("PyTorch CUDA", [50.0])])
+        for n in (10, 100, 1000)
+    ]
+    pyplot = plots.require()
+    figure = plots.curves([a_run(*sweep, gpu="a GPU"), a_run(*sweep[:2])], "points", pyplot)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["PyTorch CUDA overtakes\nNumPy at 1,000"]
+    assert figure.axes[0].get_legend_handles_labels()[1][::2] == ["NumPy by hand (a GPU)", "NumPy by hand (a CPU)"]
+    pyplot.close(figure)
+
+
+def test_an_interrupted_session_keeps_what_is_done():
+    def until_interrupted():
+        yield from workloads.select(["10"], quick=True)
+        raise KeyboardInterrupt
+
+    run = session.run(until_interrupted(), engines.select(["minigrad"]), QUICK)
+    assert [result.name for result in run.results] == ["10"]
+    assert "Interrupted" in report.text(run)
+
+
 # The command line
 
 

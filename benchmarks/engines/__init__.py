@@ -12,6 +12,8 @@ from typing import Any
 from benchmarks.engines.loop import Backend, Unavailable
 
 BASELINE = "NumPy by hand"
+SUBJECT = "minigrad"
+PEER = "PyTorch"
 BLAS = "BLAS alone"
 
 
@@ -44,15 +46,15 @@ class Engine:
 def _torch_like(name: str, module: str, memory: str = "", tolerance: float = 2e-3, **options: Any) -> Engine:
     """An engine with PyTorch's API."""
     default = not (module == "torch" and options.get("how") == "compiled")
-    imports = name in ("minigrad", "PyTorch")
+    imports = name in (SUBJECT, PEER)
     return Engine(name, module, "torch_variants", {"module": module, **options}, memory, tolerance, default, imports)
 
 
 ENGINES = (
     Engine(BASELINE, "numpy", "with_numpy", memory="tracemalloc"),
-    _torch_like("minigrad", "minigrad", "tracemalloc"),
+    _torch_like(SUBJECT, "minigrad", "tracemalloc"),
     _torch_like("minigrad compiled", "minigrad", "tracemalloc", how="compiled"),
-    _torch_like("PyTorch", "torch", "profiler", precision="highest"),
+    _torch_like(PEER, "torch", "profiler", precision="highest"),
     _torch_like("torch.compile", "torch", "profiler", how="compiled", precision="highest"),
     _torch_like("PyTorch CUDA", "torch", "cuda", device="cuda", precision="highest"),
     _torch_like("PyTorch CUDA graph", "torch", device="cuda", how="graph", precision="highest"),
