@@ -1,0 +1,1 @@
+"""The benchmark suite: `python -m benchmarks` runs every workload on every engine that is installed."""
