@@ -32,7 +32,7 @@ from minigrad.primitive import Primitive
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
-_new = object.__new__
+_new, ndarray = object.__new__, np.ndarray
 Seeds = list[tuple[Edge, Any]]  # where a sweep begins: roots, and the gradients at them
 Deliver = Callable[["Tensor", Any], None]  # what is done with a leaf and its gradient
 ONE = {np.dtype(t): t(1) for t in (np.float16, np.float32, np.float64)}  # the gradient at a loss
@@ -62,21 +62,24 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
     if out is not None:
         return cast("Tensor", write_out(primitive, arrays, params, needs, out))
     try:
-        result = here["quiet"](primitive.function, *arrays, **params)
+        quiet = here["quiet"]
+        result = quiet(primitive.function, *arrays, **params) if params else quiet(primitive.function, *arrays)
     except ValueError as error:
         raise shape_error(arrays, error) from None
-    if type(result) is list or type(result) is tuple:
-        return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
+    if type(result) is not ndarray:
+        if type(result) is list or type(result) is tuple:
+            return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
+        result = np.asarray(result)
     tensor: Tensor = _new(nodes._Tensor)  # wrap(result), written out: this is on the path of every operation
-    tensor._array = result if type(result) is np.ndarray else np.asarray(result)
+    tensor._array = result
     tensor._counter = [0, None] if not grad_mode.inference_used else new_counter()
     tensor._grad = tensor._node = tensor._view = None
     tensor._requires_grad = False
     if primitive.view:
         join(tensor, inputs[0])
     if needs and here["grad"]:
-        tensor._node = record(primitive, inputs, arrays, params, needs, tensor._array, tensor._counter)
-        tensor._requires_grad = tensor._node is not None
+        tensor._node = node = record(primitive, inputs, arrays, params, needs, result, tensor._counter)
+        tensor._requires_grad = node is not None
     return tensor
 
 

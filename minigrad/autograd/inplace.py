@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 
 def join(tensor: Tensor, source: Tensor) -> None:
     """Note that `tensor` is a view of `source`, where their arrays share memory."""
-    if np.may_share_memory(tensor._array, source._array) or not tensor._array.size:
+    array, whole = tensor._array, source._array
+    base = array.base
+    # NumPy's own answer takes as long as an operation: it is asked where the bases leave the question open.
+    shares = base is not None and (base is whole or base is whole.base or np.may_share_memory(array, whole))
+    if shares or not array.size:
         tensor._counter = source._counter
-        if source.is_inference():
+        if type(tensor._counter) is Untracked:
             return
         base = source if source._view is None else source._view.base
         tensor._view = View(base, tensor._counter[0], state.grad)
@@ -182,7 +186,7 @@ def check_writable(tensor: Tensor) -> None:
 
 def check_inference(tensor: TensorBase) -> None:
     """RuntimeError where an inference tensor is to be written to outside inference mode."""
-    if tensor.is_inference() and not state.inference:
+    if type(tensor._counter) is Untracked and not state.inference:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a "
             "normal tensor before doing inplace update."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from minigrad.autograd import grad_mode
+from minigrad.autograd.grad_mode import Untracked
 from minigrad.derivatives import table
 from minigrad.kernels import linear, linear_no_bias
 from minigrad.primitive import Plan, Primitive, Pull
@@ -46,7 +47,7 @@ class TensorBase:
 
     def is_inference(self) -> bool:
         """Whether the tensor was made in inference mode."""
-        return type(self._counter) is grad_mode.Untracked
+        return type(self._counter) is Untracked
 
     @property
     def _version(self) -> int:
@@ -355,7 +356,7 @@ def record(
     node.saved = params
     node.watch = None
     node.sequence = next_number()
-    frame = sys._getframe(2)  # as caller(), written out: this is on the path of every operation
+    frame = sys._getframe(3)  # as caller(), written out: this is on the path of every operation
     while frame.f_code.co_filename in INTERNAL and (back := frame.f_back) is not None:
         frame = back
     node.where = frame.f_code, frame.f_lasti
