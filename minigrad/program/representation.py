@@ -8,7 +8,6 @@ see the same numbers, and whether a statement may move.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -214,8 +213,7 @@ def run(trace: Trace, given: dict[Value, Any]) -> dict[Value, Any]:
 
     for s in trace.statements:
         result = s.function(*mapped(lookup, s.args), **mapped(lookup, s.kwargs))
-        results = list(result) if s.several else [result]
+        results = list(result) if s.several else [result] * len(s.results)
         for value, item in zip(s.results, results, strict=True):
-            if value not in found or s.function is not operator.setitem:
-                found[value] = np.asarray(item) if value.needs_array else item
+            found[value] = np.asarray(item) if value.needs_array else item
     return found

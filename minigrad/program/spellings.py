@@ -18,6 +18,7 @@ READABLE: dict[str, Callable[..., Any]] = {
     "fill": lambda x, y: np.broadcast_to(np.asarray(y), x.shape).astype(x.dtype),
     "clone": lambda x: x.copy(),
     "contiguous": lambda x: x.copy(),
+    "getitem": lambda x, index: getitem(x, index),
     "mse_loss": lambda x, y, reduction: mse_loss(x, y, reduction),
 }
 
@@ -26,6 +27,13 @@ OPAQUE = {
     "scatter", "put", "put_diagonal", "strided", "scatter_strided", "put_strided", "median", "normal_cdf", "nll_loss",
     "nll_loss2d", "nll_spread", "svd", "distinct", "repeat", "diagonal",
 }  # fmt: skip
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """x[index], which is a view also where it has no dims."""
+    out = x[index]
+    entries = index if isinstance(index, tuple) else (index,)
+    return out if out.ndim or any(i is Ellipsis for i in entries) else x[(*entries, ...)]
 
 
 def mse_loss(x: Any, y: Any, reduction: str) -> Any:

@@ -86,7 +86,7 @@ class Symbol:
     def size(self) -> int:
         size: int = self._value.real.size
         if self._tracer.dynamic(self._value):
-            self._tracer.check(Method("size"), self, size)
+            self._tracer.check(np.size, self, size)
         return size
 
     @property
