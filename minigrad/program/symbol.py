@@ -113,12 +113,6 @@ class Symbol:
     __int__ = __index__ = __complex__ = __float__
     __iter__ = __contains__ = __format__ = __repr__ = __str__ = tolist  # type: ignore[assignment]
 
-    def any(self, *args: Any, **kwargs: Any) -> Any:
-        return self._tracer.call(np.logical_or.reduce, (self,), {"axis": None} | kwargs)
-
-    def all(self, *args: Any, **kwargs: Any) -> Any:
-        return self._tracer.call(np.logical_and.reduce, (self,), {"axis": None} | kwargs)
-
     # what computes
 
     __hash__ = object.__hash__
@@ -150,6 +144,7 @@ class Symbol:
     reshape, transpose, swapaxes, view = method("reshape"), method("transpose"), method("swapaxes"), method("view")
     astype, copy, ravel, dot, fill = method("astype"), method("copy"), method("ravel"), method("dot"), method("fill")
     min, max, sum, argmax, argmin = method("min"), method("max"), method("sum"), method("argmax"), method("argmin")
+    any, all = method("any"), method("all")
     mean, squeeze, repeat, cumsum, prod = (
         method("mean"), method("squeeze"), method("repeat"), method("cumsum"), method("prod")
     )  # fmt: skip
