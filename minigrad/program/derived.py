@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.autograd import graph
 from minigrad.autograd.node import TensorBase
 from minigrad.program.naming import argument_names
-from minigrad.program.passes import simplify
+from minigrad.program.passes import drop_dead, simplify, spell_mean_square
 from minigrad.program.representation import Kind, Trace, Value
 from minigrad.program.source import Writer
 from minigrad.program.tracing import SLOT, traced
@@ -81,7 +81,10 @@ def trace(function: Callable[..., Any], *args: Any, grad: bool = False, **kwargs
     for value in found.inputs:
         if value.kind is Kind.GRADIENT and value.tensor is not None and not np.any(SLOT.__get__(value.tensor)):
             value.key = "zero"
-    return Program(simplify(found), argument_names(function, args, kwargs))
+    simplify(found)
+    spell_mean_square(found)
+    drop_dead(found)
+    return Program(found, argument_names(function, args, kwargs))
 
 
 def with_gradients(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -53,8 +53,14 @@ def variables(trace: Trace) -> dict[int, str]:
                     parameters.setdefault(path.rpartition(".")[2], []).append((path, p))
     for short, owners in parameters.items():
         for path, p in owners:
-            found.setdefault(id(p), short if len(owners) == 1 else path.replace(".", "_").removeprefix("_"))
+            found.setdefault(id(p), short if len(owners) == 1 else joined(path))
     return found
+
+
+def joined(path: str) -> str:
+    """A parameter's path as one name: hidden_weight, weight_0."""
+    first, _, rest = path.partition(".")
+    return (f"{rest}_{first}" if first.isdigit() else path).replace(".", "_").lstrip("_")
 
 
 def modules_in(x: Any) -> Iterator[Module]:
@@ -142,9 +148,27 @@ def name_gradients(trace: Trace, names: Names) -> dict[Value, str]:
     return about
 
 
-def fallback(s: Statement, labels: dict[Value, str]) -> str:
-    """A name for a value that the user has none for: that of its operation."""
-    name = s.label or getattr(s.function, "name", None) or getattr(s.function, "__name__", "value")
-    name = re.sub(r"Backward\d*$", "", name)
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().rpartition("::")[2]
-    return f"d_{name}" if s.phase is Phase.BACKWARD and not name.startswith("d_") else name
+NOUNS = {
+    "subtract": "difference", "multiply": "product", "divide": "ratio", "add": "total", "reduce": "total",
+    "negative": "opposite", "where": "selected", "transpose": "transposed", "getitem": "part", "square": "squares",
+    "sub": "difference", "mul": "product", "truediv": "ratio", "sqrt": "root",
+}  # fmt: skip
+
+
+def fallback(v: Value, s: Statement, is_tensor: bool, trace: Trace) -> str:
+    """A name for a value that the user has none for: what it is the gradient of, or its operation."""
+    for node in v.gradient_of:
+        of = trace.nodes.get(node)
+        if of is not None and of.statement is not None:
+            return f"d_{operation(of, of.statement, True)}"
+    return operation(v, s, is_tensor)
+
+
+def operation(v: Value, s: Statement, is_tensor: bool) -> str:
+    """The name of an operation, or of what its function gives."""
+    function = getattr(s.function, "name", None) or getattr(s.function, "__name__", "value")
+    if function == "item":
+        return next(s.inputs()).name or "number"
+    if s.label and is_tensor and s.phase is Phase.FORWARD:
+        return s.label
+    return NOUNS.get(function, function)

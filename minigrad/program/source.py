@@ -15,8 +15,8 @@ from minigrad.program import naming
 from minigrad.program.definitions import definitions
 from minigrad.program.expressions import ATOM, INFIX, Text, expression, literal, number
 from minigrad.program.naming import Names
-from minigrad.program.representation import Kind, Phase, Statement, Storage, Trace, Value, check
-from minigrad.program.tracing import where_text
+from minigrad.program.representation import Kind, Phase, Statement, Trace, Value, check
+from minigrad.program.tracing import SLOT, where_text
 
 WIDTH = 88
 OPERATORS = 3  # how many an expression may have on one line
@@ -39,7 +39,7 @@ class Writer:
         self.gradients = [] if trains else [v for _, v in trace.gradients if v is not None]
         self.returned = [*trace.outputs, *self.gradients, *(v for *_, v in trace.state)]
         self.named = naming.name_results(trace, self.names)
-        self.about = naming.name_gradients(trace, self.names)
+        self.about: dict[Value, str] = {}
         self.places = {v: i for i, s in enumerate(trace.statements) for v in s.results if v.statement is s}
         for i, s in enumerate(trace.statements):
             for v in s.results:
@@ -50,8 +50,15 @@ class Writer:
         self.needed = set(needed)
         self.written = {v for s in trace.statements for v in s.writes}
         self.phases = phases(trace)
-        self.inlined = self.candidates()
+        self.tensors = {id(SLOT.__get__(t)) for t in trace.tensors}
         self.texts: dict[Value, Text] = {}
+        self.inlined = self.candidates()
+        for s in trace.statements:
+            for v in s.results:
+                if self.phases[s] is Phase.FORWARD and v not in self.inlined:
+                    self.name(v)
+        self.about = naming.name_gradients(trace, self.names)
+        self.inlined = self.candidates()
 
     # which values stand in the expression that uses them
 
@@ -89,22 +96,16 @@ class Writer:
         """Whether it is one operator between names, better written twice than named."""
         if s.function is np.transpose:
             return True
+        if s.results[0].is_number and all(v.kind is Kind.NUMBER for v in s.inputs()):
+            return True
         elementwise = s.function in INFIX and s.function is not np.matmul and not s.kwargs
         operands = [v for v in s.inputs() if v in self.makers and v not in self.names.of]
         return elementwise and len(places) == 2 and not operands and len(list(s.inputs())) == 2
 
     def disturbed(self, s: Statement, start: int, end: int) -> bool:
         """Whether memory that a statement reads is written to between its place and a later one."""
-        reads = self.storages(s)
+        reads = {v.storage for v in s.inputs()}
         return any(v.storage in reads for t in self.trace.statements[start + 1 : end] for v in t.writes)
-
-    def storages(self, s: Statement) -> set[Storage]:
-        found = {v.storage for v in s.inputs()}
-        for v in s.inputs():
-            maker = self.makers.get(v)
-            if maker is not None and maker is not s and v not in self.names.of and maker.pure:
-                found |= self.storages(maker)
-        return found
 
     # expressions
 
@@ -114,11 +115,13 @@ class Writer:
                 s = self.makers[v]
                 self.texts[v] = expression(s.function, s.args, s.kwargs, self.lookup)
             return self.texts[v]
-        if v not in self.names.of:
-            maker = self.makers.get(v)
-            labels: dict[Value, str] = {}
-            self.names.give(v, naming.fallback(maker, labels) if maker is not None else "value")
-        return self.names.of[v], ATOM
+        return self.name(v), ATOM
+
+    def name(self, v: Value) -> str:
+        maker = self.makers.get(v)
+        if v in self.names.of or maker is None:
+            return self.names.give(v, "value")
+        return self.names.give(v, naming.fallback(v, maker, id(v.real) in self.tensors, self.trace))
 
     def statement(self, s: Statement) -> str:
         """The line of a statement."""

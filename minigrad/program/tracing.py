@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minigrad.autograd.grad_mode import state
-from minigrad.autograd.graph import accumulate, below, sweep
+from minigrad.autograd.graph import accumulate, below, grad, sweep
 from minigrad.autograd.node import INTERNAL, Node, TensorBase, line_of
 from minigrad.derivatives import table
 from minigrad.optim.optimizer import Optimizer
@@ -415,7 +415,10 @@ class Tracer:
                 self.note_gradients(frame.f_locals, statement)
             elif code is accumulate.__code__:
                 phase = Phase.BACKWARD
-                statement.edge = frame.f_locals["tensor"]
+                self.note_gradient(statement, frame.f_locals["tensor"])
+            elif code is grad.__code__ and phase is Phase.FORWARD:
+                phase = Phase.BACKWARD
+                self.note_gradient(statement, frame.f_locals.get("edge"))
             elif code.co_filename.startswith(OPTIM):
                 phase = Phase.UPDATE
             elif code.co_filename not in INTERNAL:
@@ -423,6 +426,12 @@ class Tracer:
                     statement.where = code, frame.f_lasti
                 self.frames[id(frame)] = frame
         statement.phase = phase
+
+    def note_gradient(self, statement: Statement, edge: Any) -> None:
+        statement.edge = edge
+        for value in statement.results:
+            if edge is not None and edge not in value.gradient_of:
+                value.gradient_of.append(edge)
 
     def note_gradients(self, found: dict[str, Any], statement: Statement) -> None:
         """Note what a sweep's arrays are the gradients of."""
