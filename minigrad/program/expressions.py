@@ -57,7 +57,7 @@ def literal(x: Any, lookup: Callable[[Value], Text]) -> str:
         return f"({inner},)" if len(x) == 1 else f"({inner})"
     if isinstance(x, list):
         return f"[{', '.join(literal(item, lookup) for item in x)}]"
-    return repr(x)
+    return f'"{x}"' if type(x) is str and x.isprintable() and '"' not in x else repr(x)
 
 
 def subscript(index: Any, lookup: Callable[[Value], Text]) -> str:
@@ -84,9 +84,18 @@ def number(x: Any, beside: Any, lookup: Callable[[Value], Text]) -> Text:
     if isinstance(x, Value):
         return lookup(x)
     if isinstance(x, np.generic) and isinstance(beside, Value) and beside.dtype == x.dtype and x.dtype.kind == "f":
-        x = x.item() if x.dtype == np.float64 else float(str(x))
+        x = x.item()
+    if type(x) is float and isinstance(beside, Value) and beside.dtype in (np.float32, np.float16):
+        x = shortest(x, beside.dtype)
     text = literal(x, lookup)
     return text, UNARY if text.startswith("-") else ATOM
+
+
+def shortest(x: float, dtype: Any) -> float:
+    """The number of the fewest digits that is the same as x in a dtype, where x is one of its numbers."""
+    with np.errstate(all="ignore"):
+        rounded = dtype.type(x)
+    return float(str(rounded)) if float(rounded) == x else x
 
 
 def reduction(ufunc: Any, x: Value, kwargs: dict[str, Any], lookup: Callable[[Value], Text]) -> Text | None:
@@ -131,7 +140,7 @@ def expression(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], loo
         name = {0: "zeros", 1: "ones"}.get(fill)
         if name and not (fill == 0 and str(fill).startswith("-")):
             return f"np.{name}({literal(shape, lookup)}, dtype={literal(dtype, lookup)})", ATOM
-        return f"np.full({literal(shape, lookup)}, {literal(fill, lookup)}, dtype={literal(dtype, lookup)})", ATOM
+        return f"np.full({literal(shape, lookup)}, {literal(shortest(fill, dtype) if type(fill) is float else fill, lookup)}, dtype={literal(dtype, lookup)})", ATOM
     if function is np.array:
         return f"np.array({literal(args[0], lookup)}, dtype={literal(args[1], lookup)})", ATOM
     if function in (np.copy,) or (isinstance(function, Method) and function.name == "copy"):

@@ -6,6 +6,7 @@ statements read the same version of it. A value is replaced by another only wher
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from minigrad.program.representation import Kind, Method, Statement, Storage, Tr
 
 ELEMENTWISE = (np.add, np.subtract, np.multiply, np.divide)
 COPIES = (Method("copy"), np.copy)
+SHAPING = (Method("reshape"), Method("transpose"), Method("swapaxes"), Method("astype"), np.broadcast_to, np.transpose)
 TRANSPOSES = (Method("swapaxes"), Method("transpose"), np.transpose)
 
 
@@ -90,7 +92,8 @@ def fold_constants(trace: Trace) -> None:
         inputs = list(s.inputs())
         if inputs and s.function is not np.full and all(uniform(v, written) is not None for v in inputs):
             real = result.real
-            if isinstance(s.function, np.ufunc) and result.storage not in written and np.size(real):
+            folds = isinstance(s.function, np.ufunc) or s.function in SHAPING
+            if folds and result.storage not in written and np.size(real) and isinstance(real, (np.ndarray, np.generic)):
                 s.function, s.args, s.kwargs = np.full, (real.shape, np.asarray(real).flat[0].item(), real.dtype), {}
         if (same := neutral(s)) is not None and can_replace(trace, result, same, i):
             replace(trace, result, same, i + 1)
@@ -108,7 +111,7 @@ def neutral(s: Statement) -> Value | None:
     found = None
     if s.function is np.multiply:
         found = x if one(y) else y if one(x) else None
-    elif s.function is np.divide and one(y):
+    elif s.function in (np.divide, operator.pow) and one(y):
         found = x
     elif s.function is np.subtract and not isinstance(y, Value) and isinstance(y, (int, float)) and y == 0:
         found = x
@@ -200,7 +203,7 @@ def share(trace: Trace) -> None:
         if first is s or any(v in results or v.storage in written for v in (*s.results, *first.results)):
             continue
         for old, new in zip(s.results, first.results, strict=True):
-            if old.storage is not new.storage:
+            if old is not new:
                 replace(trace, old, new)
         gone.add(s)
     remove(trace, gone)

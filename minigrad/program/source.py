@@ -31,11 +31,14 @@ class Writer:
     def __init__(self, trace: Trace, arguments: dict[int, str]) -> None:
         self.trace = trace
         self.names = Names()
+        self.kernels = {s.function.__name__: s.function for s in trace.statements if is_kernel(s.function)}
+        self.imports, self.defined = definitions(list(self.kernels.values()))
+        self.names.taken.update(re.findall(r"^(?:def |class |import )?(\w+)", "\n".join([*self.defined, *self.imports]), re.M))
         naming.name_inputs(trace, self.names, arguments)
         self.inputs = sorted(trace.inputs, key=lambda v: ORDER.index(v.kind))
         self.updated = [v for v in self.inputs if v.storage in trace.written()]
         self.updated += [v for v, _ in trace.rebound if v not in self.updated]
-        trains = any(v.kind is Kind.PARAMETER for v in self.updated)
+        trains = any(v.tensor is not None and v.tensor._requires_grad for v in self.updated)
         self.gradients = [] if trains else [v for _, v in trace.gradients if v is not None]
         self.returned = [*trace.outputs, *self.gradients, *(v for *_, v in trace.state)]
         self.named = naming.name_results(trace, self.names)
@@ -76,8 +79,6 @@ class Writer:
                 continue
             (v,) = s.results
             if v in self.needed or v in self.named or v in self.about or v in self.written or v.needs_array:
-                continue
-            if s.function in (np.full, np.array) and v.shape:
                 continue
             places = [self.end(j, found, ends) for j in users.get(v, [])]
             if not places or (len(places) > 1 and not self.short(s, places)):
@@ -163,27 +164,26 @@ class Writer:
                     continue
                 line = self.statement(s)
                 inner = [v for v in s.inputs() if v in self.inlined]
-                if inner and (len(line) + 4 > WIDTH or operators(line) > OPERATORS):
+                if inner and (len(line) + 4 > WIDTH or (self.operators(s) > OPERATORS and not line.startswith("assert"))):
                     cut = max(inner, key=lambda v: len(self.lookup(v)[0]))
-                    if len(self.lookup(cut)[0]) > 12 or len(line) + 4 > WIDTH:
-                        break
-                    cut = None
+                    break
                 found.append((s, line))
             if cut is None:
                 return found
             self.inlined.discard(cut)
 
+    def operators(self, s: Statement) -> int:
+        """How many operations on arrays stand in the line of a statement."""
+        inner = [self.makers[v] for v in s.inputs() if v in self.inlined]
+        own = s.function in INFIX and not all(v.is_number for v in s.results)
+        return own + sum(map(self.operators, inner))
+
     # the whole
 
     def source(self, name: str) -> str:
         body = self.body()
-        kernels = {}
-        for s in self.trace.statements:
-            if getattr(s.function, "__wrapped__", None) is not None and s.function.__module__.startswith("minigrad"):
-                kernels[s.function.__name__] = s.function
-        imports, defined = definitions(list(kernels.values()))
-        head = [*sorted(imports), *([""] if imports else []), "import numpy as np"]
-        blocks = ["\n".join(head), *defined, "\n".join([*self.signature(name), *self.docstring(name), *body])]
+        head = [*sorted(self.imports), *([""] if self.imports else []), "import numpy as np"]
+        blocks = ["\n".join(head), *self.defined, "\n".join([*self.signature(name), *self.docstring(name), *body])]
         return "\n\n\n".join(blocks) + "\n"
 
     def signature(self, name: str) -> list[str]:
@@ -254,6 +254,11 @@ class Writer:
         return "loss"
 
 
+def is_kernel(function: Any) -> bool:
+    """Whether a program has to define a function that it calls."""
+    return getattr(function, "__wrapped__", None) is not None and function.__module__.startswith("minigrad")
+
+
 def phases(trace: Trace) -> dict[Statement, Phase]:
     """The part of the program that each statement belongs to: what the user writes after the backward pass, and what
     only that uses, is the update where it changes an input."""
@@ -279,10 +284,6 @@ def operation(s: Statement) -> str:
     """The operation whose rule a statement of a backward pass comes from."""
     name = re.sub(r"Backward\d*$", "", s.label).rpartition("::")[2]
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def operators(line: str) -> int:
-    return len(re.findall(r" (?:[-+*/@%&|^]|\*\*|//|==|!=|<=?|>=?) ", line.partition(" = ")[2] or line))
 
 
 def plain(text: str) -> str:

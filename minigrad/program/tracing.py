@@ -560,12 +560,15 @@ def where_text(statement: Statement) -> str:
 def traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Trace, Any]:
     """Run a function on its arguments, once; the trace, and what the function returned."""
     tracer = Tracer()
+    arguments = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, TensorBase)]
     with tracer:
+        for x in arguments:
+            x._array.shape  # noqa: B018  # read first, arguments are the first inputs
         result = function(*args, **kwargs)
     trace = tracer.finish(result)
     trace.name = getattr(function, "__name__", "program")
-    trace.arguments = tree_flatten((args, kwargs))[0]
+    trace.arguments = arguments
     for value in trace.inputs:
-        if value.kind is not Kind.PARAMETER and any(value.tensor is x for x in trace.arguments if x is not None):
+        if any(value.tensor is x for x in arguments):
             value.kind = Kind.ARGUMENT
     return trace, result
