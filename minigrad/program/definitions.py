@@ -6,7 +6,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 
@@ -23,9 +23,6 @@ class Plain(ast.NodeTransformer):
         self.generic_visit(node)
         return node
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        return node
-
 
 def definitions(functions: list[Callable[..., Any]]) -> tuple[list[str], list[str]]:
     """The imports, and the definitions in an order in which they can be executed."""
@@ -38,36 +35,36 @@ def definitions(functions: list[Callable[..., Any]]) -> tuple[list[str], list[st
 
 def add(name: str, module: ModuleType, imports: dict[str, None], texts: dict[str, str]) -> None:
     """Define a name as a module does, after the names that its definition uses."""
-    if name in texts or name == "np":
+    if name in texts:
         return
-    found = getattr(module, name)
-    if isinstance(found, ModuleType):
-        imports[f"import {found.__name__}"] = None
-        return
-    home = sys.modules[getattr(found, "__module__", None) or module.__name__]
-    if home.__name__ == "typing" or not home.__name__.startswith("minigrad"):
-        if isinstance(found, (FunctionType, type)):
-            imports[f"from {home.__name__} import {name}"] = None
-            return
-        home = module
-    if inspect.isclass(found) or isinstance(found, FunctionType) or callable(found):
-        home = sys.modules.get(getattr(inspect.unwrap(found), "__module__", home.__name__) or "", home) if not isinstance(found, type) else home
-    tree = ast.parse(inspect.getsource(home))
+    tree = ast.parse(inspect.getsource(module))
     node = next((n for n in tree.body if defines(n, name)), None)
     if node is None:
-        origin = next(n for n in tree.body if isinstance(n, ast.ImportFrom) and any((a.asname or a.name) == name for a in n.names))
-        add(name, sys.modules[str(origin.module)], imports, texts)
+        add_import(name, tree, imports, texts)
         return
-    in_single = any(isinstance(d, ast.Name) and d.id == "in_single" for d in getattr(node, "decorator_list", []))
-    node = Plain().visit(node)
     texts[name] = ""  # it may call itself
+    node = Plain().visit(node)
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Name) and inner.id != name and inner.id in vars(home):
-            add(inner.id, home, imports, texts)
+        if isinstance(inner, ast.Name) and inner.id != name and inner.id in vars(module):
+            add(inner.id, module, imports, texts)
     del texts[name]
-    if in_single:
-        raise NotImplementedError(name)
     texts[name] = ast.unparse(node)
+
+
+def add_import(name: str, tree: ast.Module, imports: dict[str, None], texts: dict[str, str]) -> None:
+    """Import a name as a module does; define it, where it comes from minigrad."""
+    for node in tree.body:
+        for alias in node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else []:
+            if (alias.asname or alias.name) != name or alias.name == "numpy":
+                continue
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("minigrad"):
+                add(alias.name, sys.modules[str(node.module)], imports, texts)
+            else:
+                imports[
+                    ast.unparse(node).partition(" import ")[0] + f" import {name}"
+                    if isinstance(node, ast.ImportFrom)
+                    else ast.unparse(node)
+                ] = None
 
 
 def defines(node: ast.stmt, name: str) -> bool:

@@ -10,11 +10,14 @@ import numpy as np
 
 from minigrad.autograd import graph
 from minigrad.autograd.node import TensorBase
+from minigrad.program.ending import traced
 from minigrad.program.naming import argument_names
-from minigrad.program.passes import drop_dead, simplify, spell_mean_square
+from minigrad.program.passes import simplify
 from minigrad.program.representation import Kind, Trace, Value
 from minigrad.program.source import Writer
-from minigrad.program.tracing import SLOT, traced
+from minigrad.program.symbol import TracingError
+from minigrad.program.tracing import SLOT
+from minigrad.program.wording import reword
 from minigrad.utils._pytree import tree_leaves
 
 
@@ -47,9 +50,7 @@ class Program:
         writer = Writer(trace, arguments)
         self.name = trace.name if trace.name.isidentifier() else "program"
         self.source = writer.source(self.name)
-        self.inputs = tuple(
-            Input(writer.names.of[v], v.shape, v.dtype, v.kind.name.lower(), v) for v in writer.inputs
-        )
+        self.inputs = tuple(Input(writer.names.of[v], v.shape, v.dtype, v.kind.name.lower(), v) for v in writer.inputs)
         self.outputs = tuple(writer.lookup(v)[0] if isinstance(v, Value) else repr(v) for v in writer.returned)
         self._function: Callable[..., Any] | None = None
 
@@ -81,9 +82,17 @@ def trace(function: Callable[..., Any], *args: Any, grad: bool = False, **kwargs
     for value in found.inputs:
         if value.kind is Kind.GRADIENT and value.tensor is not None and not np.any(SLOT.__get__(value.tensor)):
             value.key = "zero"
+    changed = {v.storage for s in found.statements for v in s.writes} | {v.storage for v, _ in found.rebound}
+    inputs = [v for v in found.inputs if v.storage in changed]
+    for v in inputs:
+        if any(w is not v and w.storage is v.storage for w in found.inputs):
+            raise TracingError(
+                f"{v} is written to, and shares its memory with another tensor that the function reads: let it read one"
+            )
+    if any(v.tensor is not None and v.tensor._requires_grad for v in inputs):
+        found.gradients = []  # a training step: its gradients are its own
     simplify(found)
-    spell_mean_square(found)
-    drop_dead(found)
+    reword(found)
     return Program(found, argument_names(function, args, kwargs))
 
 

@@ -25,7 +25,7 @@ INFIX: dict[Any, tuple[str, int]] = {
 PREFIX: dict[Any, str] = {np.negative: "-", operator.neg: "-", np.invert: "~"}
 REDUCTIONS: dict[Any, str] = {
     np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_or: "any",
-    np.logical_and: "all",
+    np.logical_and: "all", Method("mean"): "mean",
 }  # fmt: skip
 
 
@@ -130,21 +130,23 @@ def expression(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], loo
             return f"{bracketed(x, OR)} {sign} {bracketed(y, OR)}", COMPARISON
         return f"{bracketed(x, level)} {sign} {bracketed(y, level - 1)}", level
     if function in PREFIX and not kwargs:
-        return f"{PREFIX[function]}{bracketed(lookup(args[0]) if isinstance(args[0], Value) else (literal(args[0], lookup), UNARY), POWER)}", UNARY
+        return f"{PREFIX[function]}{bracketed(number(args[0], None, lookup), POWER)}", UNARY
     if function is np.transpose and len(args) == 1 and isinstance(args[0], Value):
         return f"{bracketed(lookup(args[0]), ATOM)}.T", ATOM
     if function is operator.getitem:
         return f"{bracketed(lookup(args[0]), ATOM)}[{subscript(args[1], lookup)}]", ATOM
     if function is np.full:
         shape, fill, dtype = args
-        name = {0: "zeros", 1: "ones"}.get(fill)
-        if name and not (fill == 0 and str(fill).startswith("-")):
-            return f"np.{name}({literal(shape, lookup)}, dtype={literal(dtype, lookup)})", ATOM
-        return f"np.full({literal(shape, lookup)}, {literal(shortest(fill, dtype) if type(fill) is float else fill, lookup)}, dtype={literal(dtype, lookup)})", ATOM
+        fill = shortest(fill, dtype) if type(fill) is float else fill
+        name = {"0": "zeros", "0.0": "zeros", "1": "ones", "1.0": "ones"}.get(str(fill))
+        given = (shape, dtype) if name else (shape, fill, dtype)
+        return f"np.{name or 'full'}({arguments(given[:-1], {'dtype': dtype}, lookup)})", ATOM
     if function is np.array:
         return f"np.array({literal(args[0], lookup)}, dtype={literal(args[1], lookup)})", ATOM
     if function in (np.copy,) or (isinstance(function, Method) and function.name == "copy"):
         return f"{bracketed(lookup(args[0]), ATOM)}.copy({arguments(args[1:], kwargs, lookup)})", ATOM
+    if function == Method("mean"):
+        return reduction(function, args[0], kwargs, lookup) or ("", ATOM)
     if isinstance(function, Method):
         x = args[0]
         text = bracketed(lookup(x), ATOM) if isinstance(x, Value) else f"np.asarray({literal(x, lookup)})"

@@ -49,11 +49,12 @@ def variables(trace: Trace) -> dict[int, str]:
             found.setdefault(id(x), variable)
         for module in modules_in(x):
             for path, p in [*module.named_parameters(), *module.named_buffers()]:
-                if all(p is not q for _, q in parameters.get(path.rpartition(".")[2], [])):
-                    parameters.setdefault(path.rpartition(".")[2], []).append((path, p))
+                owners = parameters.setdefault(path.rpartition(".")[2], [])
+                if all(p is not q for _, q in owners):
+                    owners.append((path, p))
     for short, owners in parameters.items():
-        for path, p in owners:
-            found.setdefault(id(p), short if len(owners) == 1 else joined(path))
+        for path, parameter in owners:
+            found.setdefault(id(parameter), short if len(owners) == 1 else joined(path))
     return found
 
 
@@ -92,7 +93,8 @@ def name_inputs(trace: Trace, names: Names, arguments: dict[int, str]) -> None:
     called: dict[int, str] = {**known, **arguments}
     for value in trace.inputs:
         if value.kind in (Kind.ARGUMENT, Kind.PARAMETER, Kind.CAPTURED):
-            name = called.get(id(value.tensor)) or {Kind.PARAMETER: "weight", Kind.CAPTURED: "data"}.get(value.kind, "x")
+            plain = {Kind.PARAMETER: "weight", Kind.CAPTURED: "data"}.get(value.kind, "x")
+            name = called.get(id(value.tensor)) or value.name or plain
             names.give(value, name)
         elif value.kind in (Kind.NUMBER, Kind.DRAW):
             names.give(value, value.name)
@@ -137,14 +139,14 @@ def name_gradients(trace: Trace, names: Names) -> dict[Value, str]:
                 of = leaves.get(id(edge)) if isinstance(edge, TensorBase) else trace.nodes.get(edge)
                 if of is not None and of in names.of and v not in names.of:
                     finals[of] = v  # the last one: what was added up by then
-    for p, v in trace.gradients:
-        if v is not None and (leaf := leaves.get(id(p))) is not None:
-            finals[leaf] = v
+    for p, gradient in trace.gradients:
+        if gradient is not None and (leaf := leaves.get(id(p))) is not None:
+            finals[leaf] = gradient
     for of, v in finals.items():
         if v not in about or len(names.of[of]) < len(about[v]):
             about[v] = names.of[of]
-    for v, of_name in about.items():
-        names.give(v, f"d_{of_name}")
+    for v, name in about.items():
+        names.give(v, f"d_{name}")
     return about
 
 
@@ -166,7 +168,7 @@ def fallback(v: Value, s: Statement, is_tensor: bool, trace: Trace) -> str:
 
 def operation(v: Value, s: Statement, is_tensor: bool) -> str:
     """The name of an operation, or of what its function gives."""
-    function = getattr(s.function, "name", None) or getattr(s.function, "__name__", "value")
+    function = str(getattr(s.function, "name", None) or getattr(s.function, "__name__", "value"))
     if function == "item":
         return next(s.inputs()).name or "number"
     if s.label and is_tensor and s.phase is Phase.FORWARD:

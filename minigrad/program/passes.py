@@ -107,13 +107,16 @@ def neutral(s: Statement) -> Value | None:
     if s.kwargs or len(s.args) != 2:
         return None
     x, y = s.args
-    one = lambda z: not isinstance(z, Value) and isinstance(z, (int, float, np.generic)) and z == 1
+
+    def one(z: Any) -> bool:
+        return isinstance(z, (int, float, np.generic)) and bool(z == 1)
+
     found = None
-    if s.function is np.multiply:
-        found = x if one(y) else y if one(x) else None
-    elif s.function in (np.divide, operator.pow) and one(y):
-        found = x
-    elif s.function is np.subtract and not isinstance(y, Value) and isinstance(y, (int, float)) and y == 0:
+    if s.function is np.multiply and one(x):
+        found = y
+    elif (s.function in (np.multiply, np.divide, operator.pow) and one(y)) or (
+        s.function is np.subtract and isinstance(y, (int, float)) and y == 0
+    ):
         found = x
     if isinstance(found, Value) and (found.shape, found.dtype) == (s.results[0].shape, s.results[0].dtype):
         return found
@@ -261,31 +264,3 @@ def drop_dead(trace: Trace) -> None:
 
 
 PASSES = (name_transposes, forget_old_gradients, fold_constants, take_over_copies, share, drop_dead)
-
-
-def spell_mean_square(trace: Trace) -> None:
-    """The kernel's dot product of a difference with itself as a sum of squares, which reads better.
-
-    Of all passes the only one that changes the last digits: the sum runs in another order. For the source alone.
-    """
-    for i, s in enumerate(trace.statements):
-        if s.function != Method("dot") or s.args[0] is not s.args[1] or len(s.args[0].shape) != 1:
-            continue
-        ravel = s.args[0].statement
-        if ravel is None or ravel.function != Method("ravel"):
-            continue
-        (d,) = ravel.args
-        squares = Value(np.square(d.real), Storage(None), Kind.RESULT)
-        squares.statement = Statement(np.square, (d,), {}, [squares], reads=dict(ravel.reads), where=s.where, phase=s.phase)
-        total = s.results[0]
-        after = [t for t in trace.statements if total in t.inputs()]
-        mean = len(after) == 1 and after[0].function is np.divide and after[0].args[0] is total
-        if mean and after[0].args[1] == d.real.size and total not in trace.results():
-            s.results = after[0].results
-            s.results[0].statement = s
-            trace.statements.remove(after[0])
-            s.function = Method("mean")
-        else:
-            s.function, s.kwargs = np.add.reduce, {"axis": None}
-        s.args, s.reads = (squares,), {squares.storage: 0}
-        trace.statements.insert(i, squares.statement)

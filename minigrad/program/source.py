@@ -5,18 +5,17 @@ from __future__ import annotations
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minigrad.autograd.node import line_of
 from minigrad.program import naming
 from minigrad.program.definitions import definitions
 from minigrad.program.expressions import ATOM, INFIX, Text, expression, literal, number
 from minigrad.program.naming import Names
+from minigrad.program.origins import where_text
 from minigrad.program.representation import Kind, Phase, Statement, Trace, Value, check
-from minigrad.program.tracing import SLOT, where_text
+from minigrad.program.tracing import SLOT
 
 WIDTH = 88
 OPERATORS = 3  # how many an expression may have on one line
@@ -33,7 +32,8 @@ class Writer:
         self.names = Names()
         self.kernels = {s.function.__name__: s.function for s in trace.statements if is_kernel(s.function)}
         self.imports, self.defined = definitions(list(self.kernels.values()))
-        self.names.taken.update(re.findall(r"^(?:def |class |import )?(\w+)", "\n".join([*self.defined, *self.imports]), re.M))
+        heads = re.findall(r"^(?:def |class |import )?(\w+)", "\n".join([*self.defined, *self.imports]), re.M)
+        self.names.taken.update(heads)
         naming.name_inputs(trace, self.names, arguments)
         self.inputs = sorted(trace.inputs, key=lambda v: ORDER.index(v.kind))
         self.updated = [v for v in self.inputs if v.storage in trace.written()]
@@ -126,7 +126,10 @@ class Writer:
 
     def statement(self, s: Statement) -> str:
         """The line of a statement."""
-        text = lambda x: literal(x, self.lookup)
+
+        def text(x: Any) -> str:
+            return literal(x, self.lookup)
+
         if s.function is check:
             return f"assert {text(s.args[0])} == {text(s.args[1])}"
         if s.function is operator.setitem:
@@ -152,7 +155,7 @@ class Writer:
         return number(x, beside, self.lookup)[0]
 
     def lines(self) -> list[tuple[Statement, str]]:
-        """Each statement that has a line of its own, with the line; long lines are cut by naming what stands in them."""
+        """Each statement that has a line of its own, with it; long ones are cut by naming what stands in them."""
         while True:
             self.texts.clear()
             found = []
@@ -164,7 +167,8 @@ class Writer:
                     continue
                 line = self.statement(s)
                 inner = [v for v in s.inputs() if v in self.inlined]
-                if inner and (len(line) + 4 > WIDTH or (self.operators(s) > OPERATORS and not line.startswith("assert"))):
+                full = self.operators(s) > OPERATORS and s.function is not check
+                if inner and (full or len(line) + 4 > WIDTH):
                     cut = max(inner, key=lambda v: len(self.lookup(v)[0]))
                     break
                 found.append((s, line))
@@ -195,8 +199,11 @@ class Writer:
         if len(one) <= WIDTH:
             return [one]
         packed = wrapped(", ".join(parameters), 4)
-        return [f"def {name}(", *([*packed[:-1], packed[-1] + ","] if len(packed) == 1 else
-                                  [f"    {p}," for p in parameters]), "):"]
+        return [
+            f"def {name}(",
+            *([*packed[:-1], packed[-1] + ","] if len(packed) == 1 else [f"    {p}," for p in parameters]),
+            "):",
+        ]
 
     def docstring(self, name: str) -> list[str]:
         shapes = [f"{self.names.of[v]} {v.shape}" for v in self.inputs if v.kind is not Kind.NUMBER and v.shape]

@@ -15,27 +15,23 @@ import linecache
 import operator
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minigrad.autograd.grad_mode import state
-from minigrad.autograd.graph import accumulate, below, grad, sweep
-from minigrad.autograd.node import INTERNAL, Node, TensorBase, line_of
+from minigrad.autograd.graph import below
+from minigrad.autograd.node import INTERNAL, TensorBase
 from minigrad.derivatives import table
 from minigrad.optim.optimizer import Optimizer
-from minigrad.program.representation import Kind, Method, Phase, Statement, Storage, Trace, Value, check, mapped
+from minigrad.program.origins import OPTIM, PACKAGE, Origins
+from minigrad.program.representation import Kind, Method, Statement, Storage, Trace, Value, check, mapped
 from minigrad.program.spellings import OPAQUE, READABLE
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
 from minigrad.storage import owner
 from minigrad.stream import Stream
-from minigrad.utils._pytree import tree_flatten
 
-PACKAGE = Path(__file__).parents[1]
-OPTIM = str(PACKAGE / "optim")
 # files whose functions hand a tensor's numbers to the user: what they ask for would be fixed by the trace
 SHOWING = frozenset(
     str(PACKAGE / name)
@@ -50,15 +46,17 @@ DRAWS = ("uniform", "normal", "permutation", "integers", "random", "exponential"
          "poisson", "choices")  # fmt: skip
 UFUNC_OF: dict[Any, Any] = {operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply,
                             operator.truediv: np.divide, operator.neg: np.negative}  # fmt: skip
-SLOT: Any = TensorBase.__dict__["_array"]
+DOOR = "_array"
+SLOT: Any = TensorBase.__dict__[DOOR]
 METHODS_OF_NO_FIXED_SHAPE = {np.nonzero, np.argwhere, np.flatnonzero, np.unique, Method("nonzero")}
 tracing = threading.Lock()  # one trace at a time: the door is in the class
 
 
-class Tracer:
+class Tracer(Origins):
     """Writes down what one thread does to arrays, while it is entered."""
 
     def __init__(self, numbers_may_be_shown: bool = False) -> None:
+        super().__init__()
         self.trace = Trace()
         self.values: dict[int, Value] = {}  # by the ids of the real arrays
         self.symbols: dict[Value, Symbol] = {}
@@ -68,12 +66,8 @@ class Tracer:
         self.named: dict[Any, Value] = {}  # hyper-parameters by their key
         self.inputs: list[tuple[TensorBase, Value]] = []
         self.optimizers: list[Optimizer] = []
-        self.frames: dict[int, FrameType] = {}  # of the user's functions
         self.thread = threading.get_ident()
-        self.stop: FrameType | None = None  # the frame below the user's function
         self.numbers_may_be_shown = numbers_may_be_shown
-        self.calls: list[str] = []  # the kernels whose bodies are being run
-        self.of_nodes: dict[Any, Value] = {}
         self.unseen: list[TensorBase] = []
         self.open = False
 
@@ -92,13 +86,13 @@ class Tracer:
         self.streams = {name: getattr(Stream, name) for name in DRAWS}
         for name, draw in self.streams.items():
             setattr(Stream, name, self.drawing(draw))
-        TensorBase._array = property(self.get, self.set)  # type: ignore[assignment, method-assign]
+        setattr(TensorBase, DOOR, property(self.get, self.set))
         self.open = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
         self.open = False
-        TensorBase._array = SLOT  # type: ignore[method-assign]
+        setattr(TensorBase, DOOR, SLOT)
         for row, function in self.rows:
             row.function = function
         for name, draw in self.streams.items():
@@ -198,6 +192,11 @@ class Tracer:
     def constant(self, array: Any) -> Value:
         """The value of an array that depends on no tensor: a statement makes it."""
         self.made[id(array)] = array
+        if (name := self.variable_of(array)) and array.size > 1:
+            value = self.value(array, Kind.CAPTURED)
+            value.storage.local, value.name = False, name
+            self.trace.inputs.append(value)
+            return value
         if array.size == 0 or (array == array.flat[0]).all():
             fill = array.dtype.type(0) if array.size == 0 else array.flat[0]
             statement = Statement(np.full, (array.shape, fill.item(), array.dtype), {}, [])
@@ -209,6 +208,17 @@ class Tracer:
             self.trace.inputs.append(value)
             return value
         return self.record(statement, array)
+
+    def variable_of(self, array: Any) -> str:
+        """The name of a NumPy array of the user's that shares its memory; "" where there is none."""
+        root = owner(array)
+        for frame in self.frames_up():
+            if frame.f_code.co_filename not in INTERNAL:
+                seen = {k: x for k, x in frame.f_globals.items() if k in frame.f_code.co_names} | frame.f_locals
+                for name, x in seen.items():
+                    if isinstance(x, np.ndarray) and owner(x) is root and name.isidentifier():
+                        return name
+        return ""
 
     def plain(self, number: SymbolicNumber) -> float:
         """A fresh float of the number's value, known by its identity."""
@@ -250,8 +260,10 @@ class Tracer:
             statement.several = True
             statement.results = [self.value(x, Kind.RESULT, statement) for x in result]
             self.add(statement)
-            return type(result)(map(self.symbol, statement.results)) if type(result) in (list, tuple) else tuple(
-                map(self.symbol, statement.results)
+            return (
+                type(result)(map(self.symbol, statement.results))
+                if type(result) in (list, tuple)
+                else tuple(map(self.symbol, statement.results))
             )
         if result is None:
             self.add(statement)
@@ -289,6 +301,9 @@ class Tracer:
                 found = frame.f_locals.get(name, frame.f_globals.get(name))
                 if found is operand:
                     return self.number(("variable", name, operand), operand, name)
+                if type(found) is float and operand == -found and f"-{name}" in line:
+                    value = self.number(("variable", name, found), found, name)
+                    return self.record(Statement(operator.neg, (value,), {}, []), operand)
         return operand
 
     def number(self, key: Any, real: Any, name: str) -> Value:
@@ -378,80 +393,6 @@ class Tracer:
             return self.symbol(self.record(statement, symbol._value.real.item()))
         return self.refuse("a tensor is made a Python number (.item(), float(), an index)")
 
-    def refuse(self, what: str) -> NoReturn:
-        """TracingError, which names the user's line."""
-        frame = self.user_frame()
-        at = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}: "
-        raise TracingError(
-            f"{at}{what}, which a program traced once can't depend on. Move what depends on a tensor's value (if, while, "
-            "print, float()) out of the function: return the tensor, and look at it outside"
-        )
-
-    # where statements come from
-
-    def frames_up(self) -> Iterator[FrameType]:
-        """The frames from here to the traced function's caller."""
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None and frame is not self.stop:
-            yield frame
-            frame = frame.f_back
-
-    def user_frame(self) -> FrameType | None:
-        """The innermost frame of the user's."""
-        return next((f for f in self.frames_up() if f.f_code.co_filename not in INTERNAL), None)
-
-    @property
-    def in_optimizer(self) -> bool:
-        return any(f.f_code.co_filename.startswith(OPTIM) for f in self.frames_up())
-
-    def locate(self, statement: Statement) -> None:
-        """Note the user's line, the phase, and in a backward pass whose gradient is being made."""
-        phase = Phase.FORWARD
-        statement.label = self.calls[0] if self.calls else ""
-        for frame in self.frames_up():
-            code = frame.f_code
-            if code is sweep.__code__ and phase is Phase.FORWARD:
-                phase = Phase.BACKWARD
-                self.note_gradients(frame.f_locals, statement)
-            elif code is accumulate.__code__:
-                phase = Phase.BACKWARD
-                self.note_gradient(statement, frame.f_locals["tensor"])
-            elif code is grad.__code__ and phase is Phase.FORWARD:
-                phase = Phase.BACKWARD
-                self.note_gradient(statement, frame.f_locals.get("edge"))
-            elif code.co_filename.startswith(OPTIM):
-                phase = Phase.UPDATE
-            elif code.co_filename not in INTERNAL:
-                if statement.where is None:
-                    statement.where = code, frame.f_lasti
-                self.frames[id(frame)] = frame
-        statement.phase = phase
-
-    def note_gradient(self, statement: Statement, edge: Any) -> None:
-        statement.edge = edge
-        for value in statement.results:
-            if edge is not None and edge not in value.gradient_of:
-                value.gradient_of.append(edge)
-
-    def note_gradients(self, found: dict[str, Any], statement: Statement) -> None:
-        """Note what a sweep's arrays are the gradients of."""
-        node = found.get("node")
-        statement.edge = found.get("edge")
-        statement.label = node.label if node is not None else ""
-        pairs = [*found.get("gradients", {}).items(), (node, found.get("g"))]
-        for edge, g in pairs:
-            if edge is not None and isinstance(g, Symbol) and edge not in g._value.gradient_of:
-                g._value.gradient_of.append(edge)
-
-    def result_of(self, node: Any) -> Value | None:
-        """The value of a recorded operation's result."""
-        while self.unseen:
-            tensor = self.unseen.pop()
-            value = self.values.get(id(SLOT.__get__(tensor)))
-            if tensor._node is not None and value is not None:
-                self.of_nodes.setdefault(tensor._node, value)
-        return self.of_nodes.get(node)
-
     # optimizers
 
     def run_quietly(self, function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -476,99 +417,3 @@ class Tracer:
             return self.quiet(function, *args, **kwargs)
         finally:
             group.update(before)
-
-    # the end
-
-    def finish(self, result: Any) -> Trace:
-        """The trace, when the function has returned `result` and the door is shut."""
-        trace = self.trace
-        leaves, trace.structure = tree_flatten(result)
-        trace.outputs = [self.output(x) for x in leaves]
-        roles = {id(p._grad): p for p in self.leaves() if p._grad is not None}
-        for value in trace.inputs:
-            tensor = value.tensor
-            if tensor is not None and id(tensor) in roles:
-                value.kind, value.about = Kind.GRADIENT, roles[id(tensor)]
-            for optimizer in self.optimizers:
-                for p, entries in optimizer.state.items():
-                    for name, entry in entries.items():
-                        if entry is tensor and tensor is not None:
-                            value.kind, value.about, value.name = Kind.STATE, p, name
-        for p in self.leaves():
-            grad = p._grad
-            if grad is not None and any(grad is t for t in trace.tensors):
-                trace.gradients.append((p, self.known(grad)))
-        known_inputs = {id(t) for t, _ in self.inputs}
-        for optimizer in self.optimizers:
-            for p, entries in optimizer.state.items():
-                for name, entry in entries.items():
-                    if isinstance(entry, TensorBase) and id(entry) not in known_inputs:
-                        value_ = self.known(entry)
-                        if value_ is not None:
-                            trace.state.append((p, name, value_))
-        for tensor, value in self.inputs:
-            now = self.known(tensor)
-            if now is not None and now is not value:
-                trace.rebound.append((value, now))
-        written = trace.written()
-        for statement in trace.statements:
-            for value in statement.results:
-                value.needs_array = value.needs_array and value.storage in written
-                for edge in value.gradient_of:
-                    if isinstance(edge, Node) and (found := self.result_of(edge)) is not None:
-                        trace.nodes[edge] = found
-        for frame in [*self.frames.values()][::-1]:
-            for name, x in frame.f_globals.items():
-                if name in frame.f_code.co_names:
-                    trace.locals.setdefault(name, x)
-            for name, x in frame.f_locals.items():
-                trace.locals.setdefault(name, x)
-        self.frames.clear()
-        return trace
-
-    def leaves(self) -> list[TensorBase]:
-        """The leaves that were read, and those of the optimizers."""
-        found = {id(t): t for t, v in self.inputs if t._requires_grad}
-        for optimizer in self.optimizers:
-            found.update((id(p), p) for group in optimizer.param_groups for p in group["params"])
-        return [*found.values()]
-
-    def known(self, tensor: TensorBase) -> Value | None:
-        array = SLOT.__get__(tensor)
-        value = self.values.get(id(array))
-        if value is None and id(array) in self.made:
-            value = self.constant(array)
-        return value
-
-    def output(self, x: Any) -> Any:
-        if isinstance(x, TensorBase):
-            value = self.known(x)
-            return value if value is not None else self.input(x, SLOT.__get__(x))
-        if isinstance(x, (Symbol, SymbolicNumber)):
-            raise TracingError("the function returns a number that stands for a tensor's value: return the tensor")
-        return x
-
-
-def where_text(statement: Statement) -> str:
-    """The user's source line of a statement, without its comment."""
-    if statement.where is None:
-        return ""
-    filename, line, _ = line_of(statement.where)
-    return linecache.getline(filename, line).strip()
-
-
-def traced(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Trace, Any]:
-    """Run a function on its arguments, once; the trace, and what the function returned."""
-    tracer = Tracer()
-    arguments = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, TensorBase)]
-    with tracer:
-        for x in arguments:
-            x._array.shape  # noqa: B018  # read first, arguments are the first inputs
-        result = function(*args, **kwargs)
-    trace = tracer.finish(result)
-    trace.name = getattr(function, "__name__", "program")
-    trace.arguments = arguments
-    for value in trace.inputs:
-        if any(value.tensor is x for x in arguments):
-            value.kind = Kind.ARGUMENT
-    return trace, result
