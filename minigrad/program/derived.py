@@ -79,6 +79,11 @@ def trace(function: Callable[..., Any], *args: Any, grad: bool = False, **kwargs
     run = with_gradients(function) if grad else function
     found, _ = traced(run, args, kwargs)
     found.name = getattr(function, "__name__", "program")
+    return program_of(found, argument_names(function, args, kwargs))
+
+
+def program_of(found: Trace, arguments: dict[int, str]) -> Program:
+    """The program of a trace, which is simplified."""
     for value in found.inputs:
         if value.kind is Kind.GRADIENT and value.tensor is not None and not np.any(SLOT.__get__(value.tensor)):
             value.key = "zero"
@@ -93,7 +98,7 @@ def trace(function: Callable[..., Any], *args: Any, grad: bool = False, **kwargs
         found.gradients = []  # a training step: its gradients are its own
     simplify(found)
     reword(found)
-    return Program(found, argument_names(function, args, kwargs))
+    return Program(found, arguments)
 
 
 def with_gradients(function: Callable[..., Any]) -> Callable[..., Any]:

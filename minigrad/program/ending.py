@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from minigrad.autograd.node import Node, TensorBase
@@ -10,6 +11,14 @@ from minigrad.program.representation import Kind, Trace, Value
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
 from minigrad.program.tracing import SLOT, Tracer
 from minigrad.utils._pytree import tree_flatten
+
+
+def depth(frame: FrameType | None) -> int:
+    """How many frames lie below it."""
+    count = 0
+    while frame is not None:
+        frame, count = frame.f_back, count + 1
+    return count
 
 
 class End:
@@ -59,6 +68,8 @@ class End:
             now = self.known(tensor)
             if now is not None and now is not value:
                 trace.rebound.append((value, now))
+        roots = [self.result_of(edge) for edge in self.tracer.roots]
+        trace.roots = [v for v in roots if v is not None]
         written = trace.written()
         for statement in trace.statements:
             for value in statement.results:
@@ -66,12 +77,14 @@ class End:
                 for edge in value.gradient_of:
                     if isinstance(edge, Node) and (found := self.result_of(edge)) is not None:
                         trace.nodes[edge] = found
-        for frame in [*self.tracer.frames.values()][::-1]:
-            for name, x in frame.f_globals.items():
-                if name in frame.f_code.co_names:
-                    trace.locals.setdefault(name, x)
+        frames = sorted(self.tracer.frames.values(), key=depth)  # names of the outer functions go before
+        for frame in frames:
             for name, x in frame.f_locals.items():
                 trace.locals.setdefault(name, x)
+        for frame in frames:
+            for name in frame.f_code.co_names:
+                if name in frame.f_globals:
+                    trace.locals.setdefault(name, frame.f_globals[name])
         self.tracer.frames.clear()
         return trace
 

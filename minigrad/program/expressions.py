@@ -22,7 +22,16 @@ INFIX: dict[Any, tuple[str, int]] = {
     operator.sub: ("-", SUM), operator.mul: ("*", PRODUCT), operator.truediv: ("/", PRODUCT),
     operator.pow: ("**", POWER),
 }  # fmt: skip
-PREFIX: dict[Any, str] = {np.negative: "-", operator.neg: "-", np.invert: "~"}
+PREFIX: dict[Any, str] = {np.negative: "-", operator.neg: "-", np.invert: "~"    operator.lt: ("<", COMPARISON),
+    operator.le: ("<=", COMPARISON),
+    operator.gt: (">", COMPARISON),
+    operator.ge: (">=", COMPARISON),
+    operator.eq: ("==", COMPARISON),
+    operator.ne: ("!=", COMPARISON),
+    operator.floordiv: ("//", PRODUCT),
+    operator.mod: ("%", PRODUCT),
+}
+BUILTIN: dict[Any, str] = {operator.abs: "abs", operator.truth: "bool"}
 REDUCTIONS: dict[Any, str] = {
     np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_or: "any",
     np.logical_and: "all", Method("mean"): "mean",
@@ -158,8 +167,8 @@ def expression(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], loo
             if short is not None:
                 return short
         return f"np.{ufunc.__name__}.{how}({arguments(args, kwargs, lookup)})", ATOM
-    if isinstance(function, type):
-        return f"{function.__name__}({arguments(args, kwargs, lookup)})", ATOM
+    if isinstance(function, type) or function in BUILTIN:
+        return f"{BUILTIN.get(function, function.__name__)}({arguments(args, kwargs, lookup)})", ATOM
     kernel = getattr(function, "__wrapped__", None)
     if kernel is not None and function.__module__.startswith("minigrad"):
         return f"{kernel.__name__}({arguments(args, kwargs, lookup)})", ATOM

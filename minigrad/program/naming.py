@@ -54,7 +54,7 @@ def variables(trace: Trace) -> dict[int, str]:
                     owners.append((path, p))
     for short, owners in parameters.items():
         for path, parameter in owners:
-            found.setdefault(id(parameter), short if len(owners) == 1 else joined(path))
+            found[id(parameter)] = short if len(owners) == 1 else joined(path)
     return found
 
 

@@ -24,6 +24,7 @@ class Origins:
     def __init__(self) -> None:
         self.stop: FrameType | None = None  # the frame below the user's function
         self.frames: dict[int, FrameType] = {}  # of the user's functions
+        self.roots: list[Any] = []  # the nodes that backward passes began at
         self.calls: list[str] = []  # the kernels whose bodies are being run
 
     def frames_up(self) -> Iterator[FrameType]:
@@ -73,6 +74,7 @@ class Origins:
     def note_gradients(self, found: dict[str, Any], statement: Statement) -> None:
         """Note what a sweep's arrays are the gradients of."""
         node = found.get("node")
+        self.roots += [edge for edge in found["roots"] if edge not in self.roots]
         statement.edge = found.get("edge")
         statement.label = node.label if node is not None else ""
         pairs = [*found.get("gradients", {}).items(), (node, found.get("g"))]

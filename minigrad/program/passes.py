@@ -48,6 +48,7 @@ def replace(trace: Trace, old: Value, new: Any, start: int = 0) -> None:
         trace.state = [(p, name, swap(v)) for p, name, v in trace.state]
         trace.rebound = [(v, swap(w)) for v, w in trace.rebound]
         new.gradient_of += [edge for edge in old.gradient_of if edge not in new.gradient_of]
+        trace.roots = [swap(v) for v in trace.roots]
         trace.nodes = {node: swap(v) for node, v in trace.nodes.items()}
         new.name = new.name or old.name
 

@@ -159,6 +159,7 @@ class Trace:
     gradients: list[tuple[TensorBase, Value | None]] = field(default_factory=list)  # each leaf's .grad at the end
     state: list[tuple[TensorBase, str, Value]] = field(default_factory=list)  # an optimizer's new entries: leaf, name
     rebound: list[tuple[Value, Value]] = field(default_factory=list)  # inputs whose tensor got another array: old, new
+    roots: list[Value] = field(default_factory=list)  # what backward passes began at
     locals: dict[str, Any] = field(default_factory=dict)  # of the user's frames: name, object
     nodes: dict[Any, Value] = field(default_factory=dict)  # a recorded operation, and its result
     tensors: list[TensorBase] = field(default_factory=list)  # those that were made in the trace

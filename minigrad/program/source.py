@@ -237,7 +237,7 @@ class Writer:
                 comment = said
                 if said and plain(said) != plain(line):
                     lines += cut_comment(said)
-            notes = [f"d {self.root(s)} / d {self.about[v]}" for v in s.results if v in self.about and not s.writes]
+            notes = [f"d {self.root()} / d {self.about[v]}" for v in s.results if v in self.about and not s.writes]
             label = operation(s)
             note = f"  # {notes[0]}{': ' + label if label else ''}" if notes else ""
             if len(line) + 4 + len(note) <= WIDTH:
@@ -251,14 +251,9 @@ class Writer:
             lines += broken(f"return {', '.join(returned)}")
         return lines or ["    pass"]
 
-    def root(self, s: Statement) -> str:
+    def root(self) -> str:
         """The name of what is being differentiated."""
-        results = [v for v in self.trace.outputs if isinstance(v, Value) and v.shape == ()]
-        named = [v for v in self.named if v.shape == ()]
-        for v in (*results, *named):
-            if v in self.names.of and self.phases.get(self.makers.get(v)) is not Phase.BACKWARD:  # type: ignore[arg-type]
-                return self.names.of[v]
-        return "loss"
+        return next((self.names.of[v] for v in self.trace.roots if v in self.names.of), "loss")
 
 
 def is_kernel(function: Any) -> bool:

@@ -44,6 +44,10 @@ def unary(function: Callable[..., Any]) -> Any:
     return lambda self: self._tracer.call(function, (self,), {})
 
 
+def decision(function: Callable[..., Any]) -> Any:
+    return lambda self, other: self._tracer.decide(function, (self, other))
+
+
 def method(name: str) -> Any:
     function = Method(name)
     return lambda self, *args, **kwargs: self._tracer.call(function, (self, *args), kwargs)
@@ -183,4 +187,11 @@ class SymbolicNumber(float):
     __mul__, __rmul__ = binary(operator.mul), reflected(operator.mul)
     __truediv__, __rtruediv__ = binary(operator.truediv), reflected(operator.truediv)
     __pow__, __rpow__ = binary(operator.pow), reflected(operator.pow)
-    __neg__ = unary(operator.neg)
+    __floordiv__, __rfloordiv__ = binary(operator.floordiv), reflected(operator.floordiv)
+    __mod__, __rmod__ = binary(operator.mod), reflected(operator.mod)
+    __neg__, __abs__ = unary(operator.neg), unary(operator.abs)
+    __lt__, __le__, __eq__ = decision(operator.lt), decision(operator.le), decision(operator.eq)
+    __gt__, __ge__, __ne__ = decision(operator.gt), decision(operator.ge), decision(operator.ne)
+
+    def __bool__(self) -> bool:
+        return bool(self._tracer.decide(operator.truth, (self,)))

@@ -29,7 +29,6 @@ from minigrad.program.origins import OPTIM, PACKAGE, Origins
 from minigrad.program.representation import Kind, Method, Statement, Storage, Trace, Value, check, mapped
 from minigrad.program.spellings import OPAQUE, READABLE
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
-from minigrad.storage import owner
 from minigrad.stream import Stream
 
 # files whose functions hand a tensor's numbers to the user: what they ask for would be fixed by the trace
@@ -52,10 +51,24 @@ METHODS_OF_NO_FIXED_SHAPE = {np.nonzero, np.argwhere, np.flatnonzero, np.unique,
 tracing = threading.Lock()  # one trace at a time: the door is in the class
 
 
+def root_of(array: Any) -> Any:
+    """What has the memory of an array; all arrays that share it have the same root."""
+    base = array
+    while base is not None:
+        if isinstance(base, memoryview):
+            base = base.obj
+        elif isinstance(base, np.ndarray):
+            array, base = base, base.base
+        else:  # what NumPy's as_strided, and storage.memory(), put between an array and its owner
+            base = getattr(base, "base", getattr(base, "owner", None))
+    return array
+
+
 class Tracer(Origins):
     """Writes down what one thread does to arrays, while it is entered."""
 
     def __init__(self, numbers_may_be_shown: bool = False) -> None:
+        """`numbers_may_be_shown`: what .item() gives is only looked at; what is decided by it is not of the program."""
         super().__init__()
         self.trace = Trace()
         self.values: dict[int, Value] = {}  # by the ids of the real arrays
@@ -147,7 +160,7 @@ class Tracer(Origins):
     def value(self, real: Any, kind: Kind = Kind.RESULT, statement: Statement | None = None) -> Value:
         """A new value, in the storage that its array shares."""
         if isinstance(real, np.ndarray):
-            root = owner(real)
+            root = root_of(real)
             storage = self.storages.get(id(root))
             if storage is None:
                 storage = self.storages[id(root)] = Storage(root)
@@ -211,12 +224,12 @@ class Tracer(Origins):
 
     def variable_of(self, array: Any) -> str:
         """The name of a NumPy array of the user's that shares its memory; "" where there is none."""
-        root = owner(array)
+        root = root_of(array)
         for frame in self.frames_up():
             if frame.f_code.co_filename not in INTERNAL:
                 seen = {k: x for k, x in frame.f_globals.items() if k in frame.f_code.co_names} | frame.f_locals
                 for name, x in seen.items():
-                    if isinstance(x, np.ndarray) and owner(x) is root and name.isidentifier():
+                    if isinstance(x, np.ndarray) and root_of(x) is root and name.isidentifier():
                         return name
         return ""
 
@@ -292,7 +305,7 @@ class Tracer(Origins):
         if type(operand) not in (float, int):
             return operand
         frame = self.user_frame()
-        if frame is None or self.in_optimizer:
+        if frame is None or self.in_optimizer or frame.f_code.co_name.startswith("<l"):  # not of a comprehension
             return operand
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
         code = frame.f_code
@@ -376,6 +389,15 @@ class Tracer(Origins):
         assertion = Statement(check, (value, expected), {}, [])
         self.add(assertion)
         return expected
+
+    def decide(self, function: Any, args: tuple[Any, ...]) -> Any:
+        """What an optimizer's code finds out of numbers; written down, where a step may change them."""
+        result = function(*(float(self.real(x)) if isinstance(x, SymbolicNumber) else self.real(x) for x in args))
+        operands = tuple(map(self.operand, args))
+        if not self.numbers_may_be_shown and any(isinstance(x, Value) and x.kind is Kind.RESULT for x in operands):
+            value = self.record(Statement(function, operands, {}, []), result)
+            self.add(Statement(check, (value, result), {}, []))
+        return result
 
     def look(self, what: str, function: Any, symbol: Symbol) -> Any:
         """What the engine's own code finds in an array, and relies on; an error where the user's code asks."""

@@ -77,7 +77,7 @@ def spell_mean_square(trace: Trace) -> None:
             s.results = after[0].results
             s.results[0].statement = s
             trace.statements.remove(after[0])
-            s.function = Method("mean")
+            s.function, s.kwargs = Method("mean"), {"axis": None}
         else:
             s.function, s.kwargs = np.add.reduce, {"axis": None}
         s.args, s.reads = (squares,), {squares.storage: 0}
