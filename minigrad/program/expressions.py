@@ -20,17 +20,11 @@ INFIX: dict[Any, tuple[str, int]] = {
     np.not_equal: ("!=", COMPARISON), np.less: ("<", COMPARISON), np.less_equal: ("<=", COMPARISON),
     np.greater: (">", COMPARISON), np.greater_equal: (">=", COMPARISON), operator.add: ("+", SUM),
     operator.sub: ("-", SUM), operator.mul: ("*", PRODUCT), operator.truediv: ("/", PRODUCT),
-    operator.pow: ("**", POWER),
+    operator.pow: ("**", POWER), operator.floordiv: ("//", PRODUCT), operator.mod: ("%", PRODUCT),
+    operator.lt: ("<", COMPARISON), operator.le: ("<=", COMPARISON), operator.gt: (">", COMPARISON),
+    operator.ge: (">=", COMPARISON), operator.eq: ("==", COMPARISON), operator.ne: ("!=", COMPARISON),
 }  # fmt: skip
-PREFIX: dict[Any, str] = {np.negative: "-", operator.neg: "-", np.invert: "~"    operator.lt: ("<", COMPARISON),
-    operator.le: ("<=", COMPARISON),
-    operator.gt: (">", COMPARISON),
-    operator.ge: (">=", COMPARISON),
-    operator.eq: ("==", COMPARISON),
-    operator.ne: ("!=", COMPARISON),
-    operator.floordiv: ("//", PRODUCT),
-    operator.mod: ("%", PRODUCT),
-}
+PREFIX: dict[Any, str] = {np.negative: "-", operator.neg: "-", np.invert: "~"}
 BUILTIN: dict[Any, str] = {operator.abs: "abs", operator.truth: "bool"}
 REDUCTIONS: dict[Any, str] = {
     np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_or: "any",
