@@ -1,11 +1,6 @@
 """Derived programs: what every operation's source computes, and what a training step's source looks like."""
 
-import inspect
-import re
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +12,7 @@ from samples import Sample
 from test_ops import Case, cases, leaves_of
 
 import minigrad
-from minigrad import nn, optim
-from minigrad.program import TracingError, trace
+from minigrad.program import TracingError
 from minigrad.program.ending import traced
 from minigrad.program.representation import Value, run
 

@@ -30,8 +30,7 @@ class Writer:
     def __init__(self, trace: Trace, arguments: dict[int, str]) -> None:
         self.trace = trace
         self.names = Names()
-        self.kernels = {s.function.__name__: s.function for s in trace.statements if is_kernel(s.function)}
-        self.imports, self.defined = definitions(list(self.kernels.values()))
+        self.imports, self.defined = definitions(needed_definitions(trace))
         heads = re.findall(r"^(?:def |class |import )?(\w+)", "\n".join([*self.defined, *self.imports]), re.M)
         self.names.taken.update(heads)
         naming.name_inputs(trace, self.names, arguments)
@@ -256,9 +255,22 @@ class Writer:
         return next((self.names.of[v] for v in self.trace.roots if v in self.names.of), "loss")
 
 
-def is_kernel(function: Any) -> bool:
-    """Whether a program has to define a function that it calls."""
-    return getattr(function, "__wrapped__", None) is not None and function.__module__.startswith("minigrad")
+def needed_definitions(trace: Trace) -> list[Any]:
+    """The kernels that a program calls, and the types of what it gives them."""
+    found: dict[Any, None] = {}
+
+    def note(x: Any) -> None:
+        if isinstance(x, (tuple, list)):
+            if hasattr(x, "_fields"):
+                found[type(x)] = None
+            for item in x:
+                note(item)
+
+    for s in trace.statements:
+        note((*s.args, *s.kwargs.values()))
+        if hasattr(s.function, "__wrapped__") and s.function.__module__.startswith("minigrad"):
+            found[s.function] = None
+    return list(found)
 
 
 def phases(trace: Trace) -> dict[Statement, Phase]:
