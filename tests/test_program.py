@@ -25,7 +25,8 @@ REFUSED = {
 }  # fmt: skip
 SOMETIMES = {
     "getitem", "setitem:number", "setitem:tensor", "masked_scatter", "bincount:weights", "bincount", "histc",
-    "histc:range", "nn.functional.one_hot", "repeat_interleave", "nn.functional.cross_entropy", "quantile", "quantile:dim", "equal",
+    "histc:range", "nn.functional.one_hot", "repeat_interleave", "nn.functional.cross_entropy", "quantile",
+    "quantile:dim", "equal",
 }  # fmt: skip
 
 

@@ -135,7 +135,7 @@ def name_gradients(trace: Trace, names: Names) -> dict[Value, str]:
     finals: dict[Value, Value] = {}
     for s in trace.statements:
         for v in s.results:
-            for edge in v.gradient_of:
+            for edge in v.gradient_of if s.phase is Phase.BACKWARD else []:
                 of = leaves.get(id(edge)) if isinstance(edge, TensorBase) else trace.nodes.get(edge)
                 if of is not None and of in names.of and v not in names.of:
                     finals[of] = v  # the last one: what was added up by then
@@ -159,7 +159,7 @@ NOUNS = {
 
 def fallback(v: Value, s: Statement, is_tensor: bool, trace: Trace) -> str:
     """A name for a value that the user has none for: what it is the gradient of, or its operation."""
-    for node in v.gradient_of:
+    for node in v.gradient_of if s.phase is Phase.BACKWARD else []:
         of = trace.nodes.get(node)
         if of is not None and of.statement is not None:
             return f"d_{operation(of, of.statement, True)}"

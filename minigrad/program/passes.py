@@ -38,7 +38,9 @@ def replace(trace: Trace, old: Value, new: Any, start: int = 0) -> None:
         if any(v is old for v in s.inputs()):
             s.args, s.kwargs = mapped(swap, s.args), mapped(swap, s.kwargs)
             if isinstance(new, Value):
-                s.reads = {v.storage: s.reads.get(v.storage, new.storage.version) for v in s.inputs()}
+                # Nothing writes to its storage from here on, unless it is a new one, which takes over the old versions
+                version = s.reads.get(old.storage, 0) if new.storage.version == 0 else new.storage.version
+                s.reads = {v.storage: s.reads.get(v.storage, version) for v in s.inputs()}
         s.writes = tuple(map(swap, s.writes))
         if s.writes:
             s.results = list(map(swap, s.results))
@@ -156,13 +158,22 @@ def take_over_copies(trace: Trace) -> None:
         if alone or can_replace(trace, copy, x, i):
             x.needs_array = x.needs_array or copy.needs_array or (x.shape == () and copy.storage in trace.written())
             if alone:
-                for value in {v for t in later for v in (*t.inputs(), *t.results)} | set(trace.results()):
-                    if value.storage is copy.storage:
-                        value.storage = x.storage
+                merge(trace, copy.storage, x.storage, later)
             replace(trace, copy, x, i + 1)
             remove(trace, {s})
             return take_over_copies(trace)
     return None
+
+
+def merge(trace: Trace, old: Storage, new: Storage, later: list[Statement]) -> None:
+    """Let the values of one storage lie in another, which nobody has used any more: its versions go on from there."""
+    for value in dict.fromkeys([*(v for t in later for v in (*t.inputs(), *t.results)), *trace.results()]):
+        if value.storage is old:
+            value.storage = new
+    for t in later:
+        if old in t.reads:
+            t.reads[new] = t.reads.pop(old) + new.version + 1
+    new.version += old.version + 1
 
 
 def name_transposes(trace: Trace) -> None:

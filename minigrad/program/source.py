@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.program import naming
 from minigrad.program.definitions import definitions
-from minigrad.program.expressions import ATOM, INFIX, Text, expression, literal, number
+from minigrad.program.expressions import ATOM, INFIX, OR, UNARY, Text, bracketed, expression, literal, number
 from minigrad.program.naming import Names
 from minigrad.program.origins import where_text
 from minigrad.program.representation import Kind, Phase, Statement, Trace, Value, check
@@ -130,7 +130,10 @@ class Writer:
             return literal(x, self.lookup)
 
         if s.function is check:
-            return f"assert {text(s.args[0])} == {text(s.args[1])}"
+            found, expected = self.lookup(s.args[0]), s.args[1]
+            if isinstance(expected, (bool, np.bool_)):
+                return f"assert {found[0]}" if expected else f"assert not {bracketed(found, UNARY)}"
+            return f"assert {bracketed(found, OR)} == {text(expected)}"
         if s.function is operator.setitem:
             x, index, value = s.args
             place = expression(operator.getitem, (x, index), {}, self.lookup)[0]
