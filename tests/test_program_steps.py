@@ -114,6 +114,41 @@ def test_listing_5_is_listing_4() -> None:
     assert canonical(derived, dict(same_names)) == canonical(by_hand, dict(same_names))
 
 
+def test_the_example_shows_both() -> None:
+    command = [sys.executable, "-m", "minigrad", "run", "derived_program.py"]
+    environment = os.environ | {"PYTHONPATH": str(EXAMPLES.parent)}
+    found = subprocess.run(command, cwd=EXAMPLES, env=environment, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert "grad_w2 = h_relu.T.dot(grad_y_pred)              d_h_relu = d_y_pred @ w2.T\n" in found.stdout
+    assert re.search(r"loss (\S+) by hand, \1 derived", found.stdout)
+
+
+def test_derive_a_function_of_a_script(tmp_path: Path) -> None:
+    """script.py:function is traced when the script calls it; what can't be derived is said, with the exit status 1."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\n"
+        "def f(a):\n    return (a * a).sum()\n"
+        "def g(a):\n    return a if a.sum() > 0 else -a\n"
+        "print('mine', f(torch.ones(2)), f(torch.ones(3)))\n"
+        "g(torch.ones(1))\n"
+    )
+    cases = {"f": (0, "return total", ""), "g": (1, "", "script.py:5: "), "h": (1, "", "no function 'h'"),
+             "": (1, "", "no loop that calls backward()")}  # fmt: skip
+    for name, (status, out, said) in cases.items():
+        target = f"script.py:{name}" if name else "script.py"
+        found = subprocess.run(
+            [sys.executable, "-m", "minigrad", "derive", target],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(EXAMPLES.parent)},
+            capture_output=True,
+            text=True,
+        )
+        assert (found.returncode, "mine" in found.stdout) == (status, False), found
+        assert out in found.stdout
+        assert said in found.stderr
+
+
 def test_listing_5_trains_as_autograd_and_as_by_hand() -> None:
     x, y, w1, w2 = two_layers()
     start = [v.detach().numpy().copy() for v in (x, y, w1, w2)]
@@ -243,6 +278,50 @@ def test_hessian_vector_product() -> None:
     program = trace(hvp, x, v)
     x, v = T.randn(4, dtype=T.float64, requires_grad=True), T.randn(4, dtype=T.float64)
     np.testing.assert_allclose(program(x.detach().numpy(), v.numpy()), hvp(x, v).numpy(), 1e-12)
+
+
+def test_functions_of_ones_own_and_hooks() -> None:
+    """Their Python runs on tensors while the trace is made; what they compute is in the program."""
+
+    class Cube(T.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g * 3 * x * x
+
+    def f(x: Any) -> Any:
+        y = Cube.apply(x) * x
+        y.register_hook(lambda g: g * 2)
+        return T.autograd.grad(y.sum(), x)[0]
+
+    x = T.randn(3, requires_grad=True)
+    program = trace(f, x)
+    x = T.randn(3, requires_grad=True)
+    np.testing.assert_array_equal(program(x.detach().numpy()), f(x).numpy())
+
+
+def test_gradient_clipping() -> None:
+    """A read before a write and one after it are two reads, also where both ask for the same."""
+    w = T.tensor([3.0, 4.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=1.0)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        before = (w.grad * w.grad).sum()
+        w.grad.mul_(0.5)
+        after = (w.grad * w.grad).sum()
+        optimizer.step()
+        return before, after
+
+    program = trace(step, T.ones(2))
+    before, after = program(np.array([3.0, 4.0], np.float32), np.array([0.0, 0.0], np.float32))
+    assert (before, after) == (25.0, 6.25)
 
 
 def test_random_numbers_are_arguments() -> None:

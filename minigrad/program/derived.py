@@ -52,6 +52,7 @@ class Program:
         self.source = writer.source(self.name)
         self.inputs = tuple(Input(writer.names.of[v], v.shape, v.dtype, v.kind.name.lower(), v) for v in writer.inputs)
         self.outputs = tuple(writer.lookup(v)[0] if isinstance(v, Value) else repr(v) for v in writer.returned)
+        trace.release()
         self._function: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -164,6 +164,14 @@ class Trace:
     nodes: dict[Any, Value] = field(default_factory=dict)  # a recorded operation, and its result
     tensors: list[TensorBase] = field(default_factory=list)  # those that were made in the trace
 
+    def release(self) -> None:
+        """Forget the user's objects, once all has its name: the graph, the tensors, the variables."""
+        self.tensors, self.nodes, self.locals = [], {}, {}
+        for s in self.statements:
+            s.edge = None
+            for v in s.results:
+                v.gradient_of = []
+
     def written(self) -> set[Storage]:
         """The storages that are written to in place."""
         return {v.storage for s in self.statements for v in s.writes}

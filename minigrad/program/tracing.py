@@ -116,11 +116,11 @@ class Tracer(Origins):
 
     def strip(self) -> None:
         """Leave no symbol in what outlives the trace: saved values of nodes, states of optimizers."""
-        for tensor in self.trace.tensors:
-            if tensor._node is not None:
-                for node in below([tensor._node]):
-                    if type(node.saved) is dict:
-                        node.saved = mapped(self.real, node.saved)
+        for node in below([t._node for t in self.trace.tensors if t._node is not None]):
+            if type(node.saved) is dict:
+                node.saved = mapped(self.real, node.saved)
+                if "ctx" in node.saved:
+                    node.saved["ctx"]._saved = mapped(self.real, node.saved["ctx"]._saved)
         for optimizer in self.optimizers:
             for entries in optimizer.state.values():
                 entries.update(mapped(self.real, entries))
