@@ -418,6 +418,20 @@ def test_values_can_not_be_looked_at(look: Any) -> None:
         trace(look, T.ones(3))
 
 
+def test_a_scheduler_belongs_outside() -> None:
+    layer = nn.Linear(1, 1)
+    optimizer = optim.SGD(layer.parameters(), lr=0.1)
+    scheduler = optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    def step(x: Any) -> None:
+        layer(x).sum().backward()
+        optimizer.step()
+        scheduler.step()
+
+    with pytest.raises(TracingError, match="the function changes its optimizer's 'lr'"):
+        trace(step, T.ones(1, 1))
+
+
 def test_one_trace_at_a_time() -> None:
     with pytest.raises(TracingError, match="none inside another"):
         trace(lambda x: trace(lambda y: y, x), T.ones(1))

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 from minigrad.autograd.node import Node, TensorBase
+from minigrad.optim.optimizer import Optimizer
 from minigrad.program.representation import Kind, Trace, Value
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
 from minigrad.program.tracing import SLOT, Tracer
@@ -56,6 +57,15 @@ class End:
             grad = leaf._grad
             if grad is not None and any(grad is t for t in trace.tensors):
                 trace.gradients.append((leaf, self.known(grad)))
+        for value in trace.inputs:
+            if value.kind is Kind.NUMBER and isinstance(value.key[0], Optimizer):
+                optimizer, place, name, *index = value.key
+                now = optimizer.param_groups[place][name]
+                if (now[index[0]] if index else now) != value.real:
+                    raise TracingError(
+                        f"the function changes its optimizer's {name!r}, which a program traced once can't: call "
+                        "scheduler.step() outside of it"
+                    )
         known_inputs = {id(t) for t, _ in self.tracer.inputs}
         for optimizer in self.tracer.optimizers:
             for p, entries in optimizer.state.items():
