@@ -2,7 +2,7 @@
 
 from math import e, inf, nan, pi
 
-from minigrad import autograd, backends, cuda, func, nn, optim, random, utils, version
+from minigrad import autograd, backends, cuda, func, nn, optim, program, random, utils, version
 from minigrad.absent import explain_modules
 from minigrad.as_torch import install_as_torch, real_torch
 from minigrad.autograd import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import contextlib
 import io
 import os
 import sys
@@ -12,6 +13,8 @@ from importlib.machinery import SourceFileLoader
 from types import ModuleType, TracebackType
 
 from minigrad import absent, as_torch
+from minigrad.program import TracingError
+from minigrad.program.script import HOOK, Derived, Recorder, instrumented
 
 OURS = frozenset({__file__, absent.__file__, as_torch.__file__})  # files whose frames tell a script's user nothing
 
@@ -22,21 +25,10 @@ def run(script: str, args: Sequence[str]) -> int:
     What the script raises is raised here: the interpreter deals with it, and shows it without the frames of this file.
     """
     path = os.path.join(os.getcwd(), script)
-    try:
-        with io.open_code(path) as file:
-            source = file.read()
-    except OSError as error:
-        print(f"minigrad: can't open file {path!r}: [Errno {error.errno}] {error.strerror}", file=sys.stderr)
+    source = read(path)
+    if source is None:
         return 2
-    sys.argv = [script, *args]
-    if not sys.flags.safe_path:
-        sys.path[0] = os.path.dirname(os.path.realpath(path))
-    main = sys.modules["__main__"] = ModuleType("__main__")
-    main.__file__ = path
-    main.__loader__ = SourceFileLoader("__main__", path)
-    main.__package__ = None
-    vars(main).update(__builtins__=builtins, __annotations__={}, __cached__=None)
-    as_torch.install_as_torch()
+    main = main_module(path, [script, *args])
     try:
         exec(compile(source, path, "exec", dont_inherit=True), vars(main))
     except BaseException:
@@ -50,6 +42,57 @@ def run(script: str, args: Sequence[str]) -> int:
 
         sys.excepthook = show_without_ours
         raise
+    return 0
+
+
+def read(path: str) -> bytes | None:
+    """What a script's file holds; None where it can't be read, which is told as Python tells it."""
+    try:
+        with io.open_code(path) as file:
+            return file.read()
+    except OSError as error:
+        print(f"minigrad: can't open file {path!r}: [Errno {error.errno}] {error.strerror}", file=sys.stderr)
+        return None
+
+
+def main_module(path: str, argv: list[str]) -> ModuleType:
+    """The module that a script runs in, as Python's own, with minigrad as torch."""
+    sys.argv = argv
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__file__ = path
+    main.__loader__ = SourceFileLoader("__main__", path)
+    main.__package__ = None
+    vars(main).update(__builtins__=builtins, __annotations__={}, __cached__=None)
+    as_torch.install_as_torch()
+    return main
+
+
+def derive(target: str, args: Sequence[str]) -> int:
+    """Print the derived program of `script.py:function`, or of the training loop of `script.py`.
+
+    The script runs until the function is called a second time, or the loop has made a second step; what it prints goes
+    to the standard error. The exit status is 1 where there is nothing to derive.
+    """
+    script, _, function = target.partition(":")
+    path = os.path.join(os.getcwd(), script)
+    source = read(path)
+    if source is None:
+        return 2
+    recorder = Recorder()
+    try:
+        code = instrumented(source, path, function or None)
+        main = main_module(path, [script, *args])
+        vars(main)[HOOK] = recorder
+        with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(Derived):
+            exec(code, vars(main))
+        if recorder.program is None:
+            raise ValueError(f"{path} ended before it came to what was to be derived")
+    except (ValueError, TracingError) as error:
+        print(f"minigrad: {error}", file=sys.stderr)
+        return 1
+    print(recorder.program.source, end="")
     return 0
 
 
@@ -82,6 +125,13 @@ def parser() -> argparse.ArgumentParser:
     )
     # All from the script on is the script's, its options and "--" too: what argparse does for a subcommand
     script.add_argument("script", nargs=argparse.PARSER, help="the file to run, and its arguments")
+    derived = commands.add_parser(
+        "derive",
+        help="print the NumPy program of a function, or of a script's training loop",
+        description="Print the NumPy program, backward pass included, of a function of a script, or of a step of its "
+        "training loop. The script runs until it has made two steps.",
+    )
+    derived.add_argument("script", nargs=argparse.PARSER, help="script.py or script.py:function, and its arguments")
     return top
 
 
@@ -89,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; returns the exit status."""
     options = parser().parse_args(argv)
     script, *args = options.script
-    return run(script, args)
+    return derive(script, args) if options.command == "derive" else run(script, args)
 
 
 if __name__ == "__main__":

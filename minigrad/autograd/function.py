@@ -106,7 +106,7 @@ class FunctionCtx:
         if self._materialize:
             given = [np.zeros(*o) if x is None and o else x for x, o in zip(given, self._outputs, strict=True)]
         # Copies in both directions: the user may keep what is given and what is returned, and write to it.
-        tensors = [x if x is None or isinstance(x, TensorBase) else wrap(np.array(x)) for x in given]
+        tensors = [x if x is None or isinstance(x, TensorBase) else wrap(np.copy(x)) for x in given]
         with users_code():
             result = self._function._backward()(self, *tensors)
         grads = list(result) if isinstance(result, tuple) else [result]

@@ -24,7 +24,7 @@ from minigrad.autograd.anomaly_mode import Anomaly
 from minigrad.autograd.grad_mode import call, new_counter, state
 from minigrad.autograd.hooks import Watch, users_code
 from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
-from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, record, shape_error, wrap
+from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, as_array, record, shape_error, wrap
 from minigrad.derivatives import table
 from minigrad.kernels import sum_to
 from minigrad.primitive import Primitive
@@ -69,7 +69,7 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
     if type(result) is not ndarray:
         if type(result) is list or type(result) is tuple:
             return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
-        result = np.asarray(result)
+        result = as_array(result)
     tensor: Tensor = _new(nodes._Tensor)  # wrap(result), written out: this is on the path of every operation
     tensor._array = result
     tensor._counter = [0, None] if not grad_mode.inference_used else new_counter()
@@ -318,7 +318,7 @@ def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> N
     elif grad is None:
         tensor._grad = wrap(own(g, taken))
     elif grad._requires_grad:
-        tensor._grad = grad.detach() + wrap(np.asarray(g))
+        tensor._grad = grad.detach() + wrap(g)
     else:
         check_writable(grad)
         np.add(grad._array, g, grad._array)
@@ -331,7 +331,7 @@ def own(g: Any, taken: set[int]) -> Array:
     """A gradient as an array that nobody else holds: a copy where it is a view, or `taken` (by its id) already."""
     number = id(g)
     if type(g) is not np.ndarray or g.base is not None or number in taken:
-        return np.array(g, order="C")
+        return np.copy(g, order="C")
     taken.add(number)
     return g
 

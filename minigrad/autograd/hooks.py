@@ -80,7 +80,7 @@ class Watch:
         if not self.hooks:
             return g
         recorded = isinstance(g, TensorBase)
-        gradient = g if recorded else wrap(np.array(g))  # copies: the user may keep it, and write to it
+        gradient = g if recorded else wrap(np.copy(g))  # copies: the user may keep it, and write to it
         with users_code():
             for hook in [*self.hooks.values()]:
                 result = hook(gradient)

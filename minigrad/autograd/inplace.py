@@ -18,7 +18,7 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import Untracked, state
 from minigrad.autograd.hooks import watch
-from minigrad.autograd.node import Array, Node, Part, TensorBase, View, caller, record, shape_error, wrap
+from minigrad.autograd.node import Array, Node, Part, TensorBase, View, as_array, caller, record, shape_error, wrap
 from minigrad.derivatives import table
 from minigrad.kernels import Geometry, cast, put_strided, strided
 from minigrad.metadata import dtype_of
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 def join(tensor: Tensor, source: Tensor) -> None:
     """Note that `tensor` is a view of `source`, where their arrays share memory."""
     array, whole = tensor._array, source._array
-    base = array.base
+    owner = array.base
     # NumPy's own answer takes as long as an operation: it is asked where the bases leave the question open.
-    shares = base is not None and (base is whole or base is whole.base or np.may_share_memory(array, whole))
+    shares = owner is not None and (owner is whole or owner is whole.base or np.may_share_memory(array, whole))
     if shares or not array.size:
         tensor._counter = source._counter
         if type(tensor._counter) is Untracked:
@@ -66,7 +66,7 @@ def set_node(tensor: TensorBase, node: Node | None) -> None:
 def geometry(view: Array, base: Array) -> Geometry:
     """Where `view` lies in the memory of `base`."""
     size = base.itemsize
-    offset = (view.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
+    offset = (view.ctypes.data - base.ctypes.data) // size
     steps = tuple(s // size for s in view.strides)
     return Geometry(base.shape, tuple(s // size for s in base.strides), view.shape, steps, offset)
 
@@ -115,7 +115,7 @@ def write_out(
         value = state.quiet(primitive.function, *arrays, **params)
     except ValueError as error:
         raise shape_error(arrays, error) from None
-    write(out, np.asarray(value))
+    write(out, as_array(value))
     return out
 
 

@@ -78,10 +78,15 @@ def tensor_class(cls: type[Tensor]) -> type[Tensor]:
     return cls
 
 
+def as_array(x: Any) -> Any:
+    """A number of NumPy's as an array; what stands for an array, while a program is traced, as it is."""
+    return x if hasattr(x, "__array_function__") else np.asarray(x)
+
+
 def wrap(array: Any, counter: list[Any] | None = None) -> Tensor:
     """A tensor of `array`, without copy and without history; `counter` where it shares another tensor's storage."""
     tensor = _new(_Tensor)
-    tensor._array = array if type(array) is np.ndarray else np.asarray(array)
+    tensor._array = array if type(array) is np.ndarray else as_array(array)
     if counter is None:
         counter = [0, None] if not grad_mode.inference_used else grad_mode.new_counter()
     tensor._counter = counter
@@ -178,7 +183,7 @@ class Node:
 
     def attach_results(self, out: Any, counter: list[Any]) -> Any:
         """The result, or the tuple of results, as Tensors that this node made."""
-        if isinstance(out, np.ndarray):
+        if not isinstance(out, tuple):
             return attach(out, self, counter)
         outputs = [(x.shape, x.dtype) for x in out]
         return tuple(attach(x, Part(self, i, outputs), counter) for i, x in enumerate(out))

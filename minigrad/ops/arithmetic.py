@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase, named, wrap
+from minigrad.autograd.node import TensorBase, as_array, named, wrap
 from minigrad.ops.arguments import Number, convert, promote, require_tensor, type_name
 from minigrad.ops.comparison import ge, gt, le, lt, ne
 from minigrad.ops.pointwise import acos, add, asin, atan, atan2, div, mul, sub, trunc, where
@@ -85,7 +85,7 @@ def nan_to_num(
         [0.0 if nan is None else nan, top if posinf is None else posinf],
         -top if neginf is None else neginf,
     )
-    values = wrap(np.asarray(replaced, array.dtype))
+    values = wrap(as_array(replaced).astype(array.dtype))
     return named(where(wrap(np.isfinite(array)), input, values, out=out), "NanToNumBackward0", input)
 
 

@@ -297,7 +297,7 @@ def laid_out(x: Array, make: Callable[[tuple[int, ...]], Array]) -> Array:
     if x.flags.c_contiguous:
         return make(x.shape)
     order = memory_order(x)
-    return make(tuple(x.shape[dim] for dim in order)).transpose(np.argsort(order))
+    return make(tuple(x.shape[dim] for dim in order)).transpose(np.argsort(order).tolist())
 
 
 def filled(name: str, make: Callable[..., Array], doc: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:

@@ -13,7 +13,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase, named, wrap
+from minigrad.autograd.node import TensorBase, as_array, named, wrap
 from minigrad.metadata import dtype as Dtype
 from minigrad.metadata import int64
 from minigrad.ops.arguments import Dims, Number, as_dtype, axes_of, axis_of, floating, pair, require_tensor, type_name
@@ -187,7 +187,7 @@ def argextremum(input: Tensor, dim: int | None, keepdim: bool, arg: Any, name: s
     if dim is None:
         if not array.size:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
-        indices = np.asarray(arg(array))
+        indices = as_array(arg(array))
         return wrap(indices.reshape((1,) * array.ndim) if keepdim else indices)
     axis = axis_of(dim, array.ndim)
     if not array.ndim:
@@ -453,7 +453,7 @@ def order(input: Tensor, dim: int, descending: bool) -> Tensor:
         return wrap(np.argsort(array, axis, kind="stable"))
     # The reverse of a stable ascending sort of the reversed array is a stable descending one.
     backwards = np.argsort(np.flip(array, axis), axis, kind="stable")
-    return wrap(np.ascontiguousarray(array.shape[axis] - 1 - np.flip(backwards, axis)))
+    return wrap(np.copy(array.shape[axis] - 1 - np.flip(backwards, axis), order="C"))
 
 
 @reduction
