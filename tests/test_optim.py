@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad
+from minigrad.kernels import descend
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 BOTH_WAYS = pytest.mark.parametrize(("writer", "reader"), [(minigrad, torch), (torch, minigrad), (minigrad, minigrad)])
@@ -448,3 +449,16 @@ def test_a_state_of_another_dtype_is_refused(T: Any, name: str) -> None:
     model.double()
     with pytest.raises(RuntimeError, match=r"expected dtype float.* for `end` but got dtype (double|float64)"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("shape", [(1,), (256, 256), (65537,), (3, 65536), (300, 700)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_descending_in_pieces_gives_the_same_bits(shape: tuple[int, ...], transposed: bool) -> None:
+    random = np.random.default_rng(0)
+    x, y = (random.standard_normal(shape).astype(np.float32) for _ in range(2))
+    if transposed:
+        x = x.T
+        y = y.T.copy()
+    expected = x - 0.1 * y
+    descend(x, y, 0.1)
+    np.testing.assert_array_equal(x, expected)

@@ -184,6 +184,21 @@ def mse_loss(x: Array, y: Array, *, reduction: str) -> Array:
     return total if reduction == "sum" else total / (d.size or math.nan)
 
 
+PIECE = 65536  # numbers at a time, so that temporaries stay in the cache
+
+
+def descend(x: Array, y: Array, rate: float) -> None:
+    """x -= rate * y in place. A temporary as large as the parameters of a wide layer costs more than the arithmetic."""
+    if x.size <= PIECE or type(x) is not np.ndarray or not (x.flags.c_contiguous and y.flags.c_contiguous):
+        x -= rate * y
+        return
+    x, y, step = x.reshape(-1), y.reshape(-1), np.empty(PIECE, x.dtype)
+    for start in range(0, x.size, PIECE):
+        piece = x[start : start + PIECE]
+        scaled = np.multiply(y[start : start + PIECE], rate, step[: piece.size])
+        np.subtract(piece, scaled, piece)
+
+
 @dispatched
 def svd(x: Array) -> tuple[Array, Array, Array]:
     """The thin singular value decomposition: u, s, vt with x = (u * s) @ vt."""

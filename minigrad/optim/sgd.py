@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minigrad.autograd.node import wrap
+from minigrad.kernels import descend
 from minigrad.optim.optimizer import Gradients, Optimizer
 from minigrad.tensor import Tensor
 
@@ -65,4 +66,4 @@ class SGD(Optimizer):
                     buffer._array *= momentum
                     buffer._array += (1 - group["dampening"]) * grad
                 grad = grad + momentum * buffer._array if group["nesterov"] else buffer._array
-            p._array -= lr * grad
+            descend(p._array, grad, lr)
