@@ -29,6 +29,7 @@ PACKAGE = os.path.dirname(os.path.dirname(__file__))
 # The files whose frames are not the user's. (pathlib takes a tenth of NumPy's time to import.)
 INTERNAL = frozenset(os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names)
 next_number = itertools.count().__next__
+NOTHING: list[Any] = []  # the checks of all nodes that keep no arrays: one list, since a deep graph has many of them
 _new = object.__new__
 
 
@@ -346,7 +347,11 @@ def record(
     for i, rule in plan.edges:
         x = inputs[i]
         edges.append((x._node or x, rule, arrays[i].shape))
-    node.checks = checks = []
+    if plan.out:
+        params["out"] = out
+        node.checks = checks = [("out", counter, counter[0])]
+    else:
+        node.checks = checks = [] if plan.saves else NOTHING
     for name, i in plan.saves:
         params[name] = arrays[i]
         x = inputs[i]
@@ -355,9 +360,6 @@ def record(
             checks.append((name, storage, storage[0]))
     for name, i, attribute in plan.metadata:
         params[name] = getattr(arrays[i], attribute)
-    if plan.out:
-        params["out"] = out
-        checks.append(("out", counter, counter[0]))
     node.saved = params
     node.watch = None
     node.sequence = next_number()
