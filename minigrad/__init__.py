@@ -1,8 +1,9 @@
 """PyTorch you can read: Tensor, autograd, nn, optim and utils.data on NumPy. `import minigrad as torch`."""
 
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING
 
-from minigrad import autograd, backends, cuda, func, nn, optim, program, random, utils, version
+from minigrad import autograd, backends, cuda, func, nn, optim, random, utils, version
 from minigrad.absent import explain_modules
 from minigrad.as_torch import install_as_torch, real_torch
 from minigrad.autograd import (
@@ -63,6 +64,9 @@ from minigrad.storage import TypedStorage, UntypedStorage, is_storage
 from minigrad.tensor import Tensor, is_tensor
 
 from minigrad.ops import *  # isort: skip  # after minigrad.tensor, the module, whose name the function takes over
+
+if TYPE_CHECKING:  # imported when it is first used: absent.LATER
+    from minigrad import program
 
 __version__ = "0.1.0"
 

@@ -9,6 +9,7 @@ import functools
 import os
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from opcode import opmap
 from types import ModuleType
 from typing import Any, NoReturn
@@ -54,6 +55,9 @@ INSTEAD = {
     ),
 }  # fmt: skip
 
+# Names of minigrad's own that are imported when they are first used, since `import minigrad` is to be quick.
+LATER = {("minigrad", "program"): "minigrad.program"}
+
 
 @functools.cache
 def torch_names() -> dict[str, set[str]]:
@@ -88,11 +92,15 @@ def no_module(name: str) -> ModuleNotFoundError:
 
 
 def explain_in(module: ModuleType) -> None:
-    """Let a module explain the names that it lacks: `module.name` and `from module import name`."""
+    """Let a module import its names of LATER, and explain those that it lacks, also to `from module import name`."""
     own = module.__name__
     owner = f"torch{own.removeprefix('minigrad')}"
 
-    def __getattr__(name: str) -> NoReturn:
+    def __getattr__(name: str) -> Any:
+        if (own, name) in LATER:
+            found = import_module(LATER[own, name])
+            value = vars(module)[name] = vars(found).get(name, found)
+            return value
         shown = owner if sys.modules.get("torch") is sys.modules["minigrad"] else own
         text = "" if name.startswith("__") else remark(owner, name, vars(module))
         frame = sys._getframe(1)  # `from x import name` replaces an AttributeError by a text of its own
