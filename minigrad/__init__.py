@@ -50,6 +50,7 @@ from minigrad.metadata import int16 as short
 from minigrad.metadata import int32 as int
 from minigrad.metadata import int64 as long
 from minigrad.printing import set_printoptions
+from minigrad.program.compiled import compile
 from minigrad.random import (
     Generator,
     default_generator,

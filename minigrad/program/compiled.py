@@ -1,0 +1,109 @@
+"""compile(): a function that is traced when it is first called, and from then on runs as straight-line NumPy."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from minigrad.autograd.grad_mode import state
+from minigrad.program.guards import Snapshot
+from minigrad.program.recorder import Recorder
+from minigrad.program.specialisation import MISS, Run, Specialisation
+from minigrad.program.symbol import TracingError
+
+F = TypeVar("F", bound=Callable[..., Any])
+LIMIT = 8  # specialisations of a function
+compiling = threading.RLock()
+tracing: set[int] = set()  # the threads that trace: what they call runs as it is
+
+
+@overload
+def compile(model: F, **options: Any) -> F: ...
+@overload
+def compile(model: None = None, **options: Any) -> Callable[[F], F]: ...
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: str | Callable[..., Any] | None = None,
+    mode: str | None = None,
+    options: dict[str, Any] | None = None,
+    disable: bool = False,
+    donate: bool = False,
+) -> Any:
+    """A function that does what `model` does, from its second call on without Tensors, graph and temporary arrays.
+
+    It may hold the forward pass, zero_grad(), backward() and optimizer.step(), or a part of them. The first call runs
+    it as ever and writes down what it does to arrays; a call with other shapes, dtypes, modes or numbers does so again
+    (at most 8 programs are kept). The attribute `source` of the function is the program that ran last.
+    TracingError, and nothing changed, where it does what can't be written down, such as an `if` on a tensor's value.
+    PyTorch's other arguments are accepted and change nothing.
+    """
+    if model is None:
+        return functools.partial(compile, donate=donate, disable=disable)
+    if not callable(model):
+        raise TypeError(f"compile() takes a function, not {type(model).__name__}")
+    if disable:
+        return model
+    return Programs(model, donate).function()
+
+
+class Programs:
+    """The specialisations of a function."""
+
+    def __init__(self, model: Callable[..., Any], donate: bool) -> None:
+        self.model, self.donate = model, donate
+        self.runs: tuple[tuple[Run, str], ...] = ()  # the one that ran last comes first
+        self.assumed: set[int] = set()  # the gradients that a program has taken to be 0
+
+    def function(self) -> Callable[..., Any]:
+        @functools.wraps(self.model, updated=())
+        def compiled(*args: Any, **kwargs: Any) -> Any:
+            if tracing and threading.get_ident() in tracing:
+                return self.model(*args, **kwargs)
+            runs = self.runs
+            if runs:
+                result = state.quiet(runs[0][0], args, kwargs)
+                if result is not MISS:
+                    return result
+            return self.other(args, kwargs)
+
+        self.compiled: Any = compiled
+        compiled.source = ""  # type: ignore[attr-defined]
+        return compiled
+
+    def other(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run another program than the last one; trace, where none is right."""
+        for entry in self.runs[1:]:
+            result = state.quiet(entry[0], args, kwargs)
+            if result is not MISS:
+                self.runs = (entry, *(e for e in self.runs if e is not entry))
+                self.compiled.source = entry[1]
+                return result
+        with compiling:
+            return self.traced(args, kwargs)
+
+    def traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the function itself, and keep its program."""
+        recorder = Recorder()
+        snapshot = Snapshot(self.model)
+        tracing.add(threading.get_ident())
+        try:
+            with recorder:
+                result = self.model(*args, **kwargs)
+            snapshot.check()
+            frames = [*recorder.frames.values()]
+            made = Specialisation(recorder, self.model, args, kwargs, result, frames, not self.assumed)
+        except TracingError:
+            recorder.undo()
+            raise
+        finally:
+            tracing.discard(threading.get_ident())
+        if made.run is not None:
+            self.assumed |= set(map(id, made.zeroed))
+            self.runs = ((made.run, made.source), *self.runs)[:LIMIT]
+            self.compiled.source = made.source
+        return result

@@ -1,0 +1,297 @@
+"""Guards: what a compiled program relies on, as conditions that are tested before it begins."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd.anomaly_mode import Anomaly
+from minigrad.autograd.grad_mode import state
+from minigrad.autograd.hooks import Watch
+from minigrad.autograd.node import INTERNAL, TensorBase
+from minigrad.nn.modules.hooks import everywhere
+from minigrad.nn.modules.module import Module
+from minigrad.optim.lr_scheduler import LRScheduler
+from minigrad.optim.optimizer import Optimizer
+from minigrad.program.recorder import Recorder, refused
+
+SIMPLE = (bool, int, float, complex, str, bytes, type(None))
+CONTAINERS = (list, tuple, dict, set)
+DEPTH = 3  # how deep containers and objects of the user's are looked into
+
+
+class Same:
+    """Compares things with what they were in the trace: numbers by value, containers by contents, others by identity."""
+
+    def __init__(self, x: Any, names: frozenset[str] = frozenset(), depth: int = DEPTH) -> None:
+        self.x, self.kind = x, type(x)
+        self.contents = set(x) if isinstance(x, set) else set()
+        self.parts: list[tuple[Any, Same]] = []
+        if depth and isinstance(x, (list, tuple, dict)):
+            self.parts = [(key, Same(item, names, depth - 1)) for key, item in items(x)]
+        elif depth and is_users(x):
+            found = [(name, item) for name, item in vars(x).items() if name in names]
+            self.parts = [(name, Same(item, names, depth - 1)) for name, item in found]
+
+    def __call__(self, x: Any) -> bool:
+        if type(x) is not self.kind:
+            return False
+        if isinstance(x, SIMPLE):
+            return bool(x == self.x or (x != x and self.x != self.x))
+        if isinstance(x, (list, tuple, dict)):
+            now = items(x)
+            return len(now) == len(self.parts) and all(
+                key == k and same(item) for (key, item), (k, same) in zip(now, self.parts, strict=True)
+            )
+        if isinstance(x, set):
+            return bool(x == self.contents)
+        if x is not self.x:
+            return False
+        return all(same(vars(x).get(name)) for name, same in self.parts)
+
+
+def items(x: Any) -> list[tuple[Any, Any]]:
+    return list(x.items()) if isinstance(x, dict) else list(enumerate(x))
+
+
+def is_users(x: Any) -> bool:
+    """Whether it is an object of a class of the user's, whose attributes are the function's input."""
+    ours = (TensorBase, Module, Optimizer, LRScheduler, ModuleType, FunctionType, MethodType, BuiltinFunctionType, type, np.ndarray)
+    return hasattr(x, "__dict__") and not isinstance(x, ours)
+
+
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """A function's code, and that of the functions defined in it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from codes_in(constant)
+
+
+@functools.cache
+def globals_read(code: CodeType) -> tuple[str, ...]:
+    """The names that a function, and those defined in it, look up in their module."""
+    found = [i.argval for c in codes_in(code) for i in dis.get_instructions(c) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    return tuple(dict.fromkeys(found))
+
+
+@functools.cache
+def names_read(code: CodeType) -> frozenset[str]:
+    return frozenset(name for c in codes_in(code) for name in c.co_names)
+
+
+def plain_function(function: Any) -> Any:
+    """The Python function in a method, or a decorated one; None where there is none."""
+    function = getattr(function, "__func__", function)
+    return function if isinstance(function, FunctionType) else None
+
+
+class Guards:
+    """The conditions of a trace, as expressions; `bind` gives the objects in them names."""
+
+    def __init__(self, recorder: Recorder, bind: Callable[..., str]) -> None:
+        self.recorder, self.bind = recorder, bind
+        self.conditions: list[str] = []
+
+    def require(self, condition: str) -> None:
+        if condition not in self.conditions:
+            self.conditions.append(condition)
+
+    def same(self, expression: str, x: Any, names: frozenset[str] = frozenset()) -> None:
+        """That an expression gives what it gave."""
+        if x is None or isinstance(x, bool):
+            self.require(f"{expression} is {x!r}")
+        elif isinstance(x, SIMPLE):
+            self.require(f"({expression} is {self.bind(x, 'known')} or {self.bind(Same(x), 'same')}({expression}))")
+        elif isinstance(x, CONTAINERS) or is_users(x):
+            found = Same(x, names)
+            if found.parts or isinstance(x, CONTAINERS):
+                self.require(f"{self.bind(found, 'same')}({expression})")
+            else:
+                self.require(f"{expression} is {self.bind(x, 'known')}")
+        else:
+            self.require(f"{expression} is {self.bind(x, 'known')}")
+
+    # the engine
+
+    def engine(self) -> None:
+        """The thread, the grad mode, hooks and anomaly detection."""
+        modes = vars(state)
+        modes.setdefault("grad", state.grad)
+        modes.setdefault("inference", state.inference)
+        self.require(f"{self.bind(threading.get_ident, 'get_ident')}() == {threading.get_ident()}")
+        name = self.bind(modes, "modes")
+        self.require(f"{name}['grad'] is {state.grad}")
+        self.require(f"{name}['inference'] is {state.inference}")
+        self.require(f"{self.bind(Anomaly, 'Anomaly')}.check is None")
+        if not Watch.any_leaf:
+            self.require(f"not {self.bind(Watch, 'Watch')}.any_leaf")
+        if self.recorder.read:
+            self.require(f"not {self.bind(everywhere, 'everywhere')}")
+
+    # modules and optimizers
+
+    def modules(self) -> None:
+        """The attributes of modules that were read."""
+        for module, name, x in self.recorder.read.values():
+            if name == "__dict__":
+                continue
+            place = f"{self.bind(vars(module), 'of_' + type(module).__name__.lower())}[{name!r}]"
+            if name == "_hooks":
+                if x:
+                    raise refused(f"{type(module).__name__} has hooks", "Remove them, or leave the function uncompiled")
+                self.require(f"not {place}")
+            else:
+                self.same(place, x, frozenset())
+            if isinstance(x, SIMPLE) and not Same(x)(vars(module).get(name)):
+                raise refused(f"it changes the attribute {name!r} of {type(module).__name__}", "Change it outside")
+
+    def optimizers(self) -> None:
+        """Groups, states and hooks. A changed number of a group is taken over by renew()."""
+        for optimizer, was, entries, _ in self.recorder.states:
+            o = self.bind(optimizer, type(optimizer).__name__.lower())
+            if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
+                raise refused(f"{type(optimizer).__name__} has hooks", "Call what they do outside")
+            self.require(f"not {o}._optimizer_step_pre_hooks and not {o}._optimizer_step_post_hooks")
+            self.require(f"{o}.state is {self.bind(was, 'state')}")
+            self.require(f"len({self.bind(was, 'state')}) == {len(was)}")
+            groups = self.bind(optimizer.param_groups, "groups")
+            self.require(f"{o}.param_groups is {groups} and len({groups}) == {len(optimizer.param_groups)}")
+            for i, group in enumerate(optimizer.param_groups):
+                g, params = self.bind(group, "group"), self.bind(group["params"], "params")
+                self.require(f"{groups}[{i}] is {g} and {g}['params'] is {params} and len({params}) == {len(group['params'])}")
+                for j, p in enumerate(group["params"]):
+                    self.require(f"{params}[{j}] is {self.bind(p, 'p')}")
+            for p, found in entries.items():
+                if found:
+                    e = self.bind(was[p], "entries")
+                    self.require(f"{self.bind(was, 'state')}.get({self.bind(p, 'p')}) is {e}")
+                    for name, x in found.items():
+                        if isinstance(x, TensorBase):
+                            self.require(f"{e}.get({name!r}) is {self.bind(x, name)}")
+                        else:
+                            self.same(f"{e}.get({name!r})", x)
+        for group, was in self.recorder.groups:
+            changed = [name for name, x in was.items() if name != "params" and not Same(x)(group.get(name))]
+            if changed or group.keys() != was.keys():
+                raise refused(f"it changes {changed} of an optimizer's group", "Do so (scheduler.step()) outside")
+
+    # the user's functions
+
+    def function(self, function: Any, frames: list[FrameType]) -> None:
+        """What the function, and those that it calls, read by name: globals, closures, defaults, attributes."""
+        function = getattr(function, "__wrapped__", function)
+        root = plain_function(function)
+        owner = getattr(function, "__self__", None)
+        functions = {root.__code__: root} if root is not None else {}
+        owners = [owner, *(f.f_locals.get(f.f_code.co_varnames[0]) for f in frames if f.f_code.co_argcount)]
+        for x in (*(module for module, *_ in self.recorder.read.values()), *owners):
+            for cls in type(x).__mro__ if x is not None else ():
+                for method in vars(cls).values():
+                    method = inspect.unwrap(plain_function(method) or type)
+                    if isinstance(method, FunctionType) and method.__code__.co_filename not in INTERNAL:
+                        functions.setdefault(method.__code__, method)
+        for frame in frames:
+            self.globals(frame.f_code, frame.f_globals, functions)
+        if root is None:
+            self.same_object(self.bind(function, "function"), function)
+            return
+        if not frames or all(f.f_code is not root.__code__ for f in frames):
+            self.globals(root.__code__, root.__globals__, functions)
+        f = self.bind(root, "function")
+        for name in ("__defaults__", "__kwdefaults__"):
+            if getattr(root, name):
+                self.require(f"{f}.{name} is {self.bind(getattr(root, name), 'known')}")
+                self.same(f"{f}.{name}", getattr(root, name))
+        if owner is not None and not isinstance(owner, Module):
+            self.same_object(self.bind(owner, "owner"), owner, names_read(root.__code__))
+        ran = {f.f_code for f in frames} | {root.__code__}
+        for code, found in list(functions.items()):
+            if code not in ran:
+                continue
+            for name, cell in zip(code.co_freevars, found.__closure__ or (), strict=True):
+                self.variable(f"{self.bind(cell, 'cell_of_' + name)}.cell_contents", cell.cell_contents, code, name)  # of a function that ran, all cells are full
+        known = {c for code in functions for c in codes_in(code)}
+        for frame in frames:
+            code = frame.f_code
+            if code not in known and any(name != "__class__" for name in code.co_freevars):
+                raise refused(
+                    f"{code.co_name} (line {code.co_firstlineno}) is a closure that can't be looked into",
+                    "Call it by a name of its own, or define it in the compiled function",
+                )
+            first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+            if first is not None and is_users(first) and first is not owner:
+                self.same_object(self.bind(first, "owner"), first, names_read(code))
+
+    def same_object(self, expression: str, x: Any, names: frozenset[str] = frozenset()) -> None:
+        if is_users(x):
+            self.require(f"{self.bind(Same(x, names), 'same')}({expression})")
+
+    def globals(self, code: CodeType, found: dict[str, Any], functions: dict[CodeType, Any]) -> None:
+        """The names that a function reads in its module; the functions among them are remembered by their code."""
+        for name in globals_read(code):
+            if name not in found:
+                continue
+            x = found[name]
+            inner = inspect.unwrap(plain_function(x) or type)
+            if isinstance(inner, FunctionType) and inner.__code__.co_filename not in INTERNAL:
+                functions.setdefault(inner.__code__, inner)
+            self.variable(f"{self.bind(found, 'names')}[{name!r}]", x, code, name)
+
+    def variable(self, place: str, x: Any, code: CodeType, name: str) -> None:
+        if isinstance(x, (ModuleType, LRScheduler)) or (isinstance(x, (type, FunctionType)) and x.__module__.startswith("minigrad")):
+            return
+        if isinstance(x, np.ndarray):
+            live = any(x is array or x.base is array or array.base is x for array in self.live_arrays())
+            if not live:
+                raise refused(f"{code.co_name} reads the NumPy array {name!r}", "Make it a tensor outside (from_numpy)")
+        if isinstance(x, np.random.Generator):
+            raise refused(f"{code.co_name} draws from NumPy's generator {name!r}", "Draw outside, or with torch")
+        self.same(place, x, names_read(code))
+
+    def live_arrays(self) -> list[Any]:
+        return [v.real for v in self.recorder.trace.inputs if isinstance(v.real, np.ndarray)]
+
+
+class Snapshot:
+    """What a function reaches by name, before it is traced: what it changes there a program would not change again."""
+
+    def __init__(self, function: Any) -> None:
+        self.places: list[tuple[str, Callable[[], Any], Same]] = []
+        root = plain_function(getattr(function, "__wrapped__", function))
+        if root is not None:
+            self.look(root, 2)
+        owner = getattr(function, "__self__", None)
+        if root is not None and owner is not None and is_users(owner):
+            self.places.append(("self", lambda: owner, Same(owner, names_read(root.__code__))))
+
+    def look(self, function: FunctionType, depth: int) -> None:
+        code, names = function.__code__, names_read(function.__code__)
+        found = [(name, functools.partial(function.__globals__.get, name)) for name in globals_read(code) if name in function.__globals__]
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            found.append((name, functools.partial(getattr, cell, "cell_contents", None)))
+        for name, get in found:
+            x = get()
+            if isinstance(x, LRScheduler):
+                self.places.append((name, functools.partial(getattr, x, "last_epoch"), Same(x.last_epoch)))
+            elif not isinstance(x, ModuleType):
+                self.places.append((name, get, Same(x, names)))
+                inner = plain_function(x)
+                if depth and inner is not None and inner.__code__.co_filename not in INTERNAL:
+                    self.look(inner, depth - 1)
+
+    def check(self) -> None:
+        """TracingError where the function has changed something."""
+        for name, get, same in self.places:
+            if not same(get()):
+                raise refused(
+                    f"it changes {name!r}, which a program would not do again",
+                    "Return the tensors, and change what is outside there",
+                )

@@ -1,0 +1,475 @@
+"""A specialisation: one straight-line Python function for a trace, its guards before, and what eager leaves after."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import grad_mode, graph
+from minigrad.autograd.hooks import Watch
+from minigrad.autograd.node import TensorBase, View
+from minigrad.program.ending import End
+from minigrad.program.guards import Guards
+from minigrad.program.lowering import Lowering
+from minigrad.program.origins import where_text
+from minigrad.program.passes import simplify, zeroes
+from minigrad.program.recorder import Before, Recorder, refused
+from minigrad.program.representation import Kind, Trace, Value
+from minigrad.program.tracing import SLOT, root_of
+from minigrad.program.wording import drop_broadcasts
+from minigrad.utils._pytree import tree_flatten, tree_unflatten
+
+MISS = object()  # what a specialisation returns where it is not the right one
+Run = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+
+def apart(x: Any, roots: frozenset[int]) -> bool:
+    """Whether an array shares no memory with those that own the memory that is written to."""
+    return id(root_of(x)) not in roots
+
+
+def disjoint(written: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
+    """Whether no array shares memory with one that is written to."""
+    roots = [id(root_of(x)) for x in written]
+    return len(set(roots)) == len(roots) and not {id(root_of(x)) for x in others} & set(roots)
+
+
+class Specialisation:
+    """Makes the function of a trace; `run` and `source` are it, None where such a call never comes again."""
+
+    def __init__(
+        self, recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
+        frames: list[FrameType], assume_zero: bool,
+    ) -> None:  # fmt: skip
+        self.recorder = recorder
+        self.run: Run | None = None
+        self.source = ""
+        self.zeroed: list[TensorBase] = []  # gradients that are 0 before and after each call
+        self.check_foreign()
+        if self.makes_state():
+            return
+        self.leaves, self.structure = tree_flatten((args, kwargs))
+        self.flat = not kwargs and len(self.leaves) == len(args)
+        self.arguments = {id(x): i for i, x in reversed([*enumerate(self.leaves)]) if isinstance(x, TensorBase)}
+        self.end = End(recorder)
+        self.trace = self.end.trace(result)
+        self.returned, self.returned_structure = tree_flatten(result)
+        self.find_dynamic()
+        self.find_results()
+        self.prepare(assume_zero)
+        self.low = Lowering(self.trace, self.dynamic)
+        self.guards = Guards(recorder, self.low.bind)
+        self.guards.engine()
+        self.prelude: list[str] = []
+        self.tail: list[str] = []
+        self.guard_arguments()
+        self.guard_tensors()
+        self.guards.modules()
+        self.guards.optimizers()
+        self.guards.function(function, frames)
+        self.finish()
+        self.assemble(function)
+
+    # what can't be compiled
+
+    def check_foreign(self) -> None:
+        if self.recorder.foreign_draws():
+            raise refused("it draws from NumPy's or Python's generator", "Draw outside, or with torch's functions")
+        for tensor in self.recorder.trace.tensors:
+            node = tensor._node
+            if node is not None and node.watch is not None:
+                raise refused("it registers hooks, or retains gradients, of its results", "Leave that out")
+        for before in self.recorder.met.values():
+            t, fields = before.tensor, before.fields
+            if t.watch is not None and (t.watch.hooks or t.watch.after):
+                raise refused("a tensor has hooks", "Remove them, or leave the function uncompiled")
+            if t._requires_grad is not fields["_requires_grad"] or t._node is not fields["_node"]:
+                raise refused("it makes a tensor from outside require gradients, or not", "Do that outside")
+            if fields["_requires_grad"] and fields["_node"] is not None and grad_mode.state.grad:
+                raise refused("a tensor from outside is the result of recorded operations", "Give its detach()")
+            if fields["_view"] is not None and fields["_view"].base._requires_grad:
+                raise refused("a tensor from outside is a view of one that requires gradients", "Give its detach()")
+
+    def makes_state(self) -> bool:
+        """Whether this was the first step of an optimizer, which makes its state."""
+        for optimizer, state, entries, _ in self.recorder.states:
+            if optimizer.state is not state:
+                raise refused("it replaces the state of an optimizer", "Do so outside")
+            for p, found in optimizer.state.items():
+                was = entries.get(p, {})
+                if found.keys() != was.keys():
+                    return True
+                if any(found[name] is not was[name] for name in found):
+                    raise refused("it replaces entries of an optimizer's state", "Leave it uncompiled")
+        return False
+
+    # what changes from call to call
+
+    def find_dynamic(self) -> None:
+        """The tensors whose arrays are looked up in each call: arguments, gradients, those that get other arrays."""
+        self.dynamic: dict[Value, str] = {}
+        self.fetched: list[tuple[str, str, Value]] = []  # tensor's expression, array's name, value
+        inputs = [(t, v) for t, v in self.recorder.inputs if v in self.trace.inputs or v.tensor is t]
+        roots = [id(root_of(v.real)) for v in self.trace.inputs if isinstance(v.real, np.ndarray)]
+        rebound = {id(b.tensor) for b in self.recorder.met.values() if SLOT.__get__(b.tensor) is not b.array}
+        self.passing: dict[int, str] = {}  # gradients that are other tensors in each call
+        for before in self.recorder.met.values():
+            grad = before.fields["_grad"]
+            if grad is not None and before.grad_read and before.tensor._grad is not grad and id(grad) in self.recorder.met:
+                self.passing[id(grad)] = f"g{len(self.passing)}"
+        for t, v in inputs:
+            alone = roots.count(id(root_of(v.real))) == 1
+            if id(t) in self.arguments and alone:
+                self.fetch(f"a{self.arguments[id(t)]}", v)
+            elif id(t) in self.passing and alone:
+                self.fetch(self.passing[id(t)], v)
+            elif id(t) in rebound:
+                self.fetch("", v)
+
+    def fetch(self, tensor: str, v: Value) -> None:
+        self.dynamic[v] = f"x{len(self.fetched)}"
+        self.fetched.append((tensor, self.dynamic[v], v))
+
+    def value_of(self, tensor: TensorBase) -> Value:
+        value = self.end.known(tensor)
+        return value if value is not None else self.recorder.input(tensor, SLOT.__get__(tensor))
+
+    def find_results(self) -> None:
+        """The values that must be there at the end: those of returned tensors, new gradients, replaced arrays."""
+        own = self.recorder.own
+        trace = self.trace
+        self.made: list[TensorBase] = []  # tensors that each call makes
+        self.bases: dict[int, TensorBase] = {}
+        for x in self.returned:
+            if isinstance(x, TensorBase) and id(x) in own:
+                self.add_made(x)
+            elif isinstance(x, np.ndarray):
+                raise refused("it returns an array", "Return the tensor")
+        self.new_grads: list[tuple[Before, TensorBase | None]] = []
+        for before in self.recorder.met.values():
+            now, was = before.tensor._grad, before.fields["_grad"]
+            if now is not was or (now is None and before.grad_written):
+                self.new_grads.append((before, now))
+                if now is not None and id(now) in own:
+                    self.add_made(now)
+        self.replaced = [b for b in self.recorder.met.values() if SLOT.__get__(b.tensor) is not b.array]
+        trace.gradients = [(x, self.value_of(x)) for x in self.made]
+        trace.rebound = [(self.value_of(b.tensor), self.value_of(b.tensor)) for b in self.replaced]
+        trace.outputs, trace.state = [], []
+
+    def add_made(self, x: TensorBase) -> None:
+        if any(x is y for y in self.made):
+            return
+        if x._requires_grad and (x._node is None or not self.freed(x)):
+            raise refused(
+                "it returns a tensor that requires gradients, or leaves one in a .grad",
+                "Let it call backward() itself, or compute under no_grad(), or return detach()",
+            )
+        if x._view is not None and id(x._view.base) in self.recorder.own:
+            self.add_made(x._view.base)
+        self.made.append(x)
+
+    def freed(self, x: TensorBase) -> bool:
+        """Whether a backward pass through what made a tensor would raise."""
+        return any(node.checks and node.saved is None for node in graph.below([graph.edge_of(x)]))  # type: ignore[arg-type]
+
+    def prepare(self, assume_zero: bool) -> None:
+        """Simplify the trace. A gradient that is 0 before and after needs no addition, where nobody wrote to it."""
+        trace = self.trace
+        candidates = []
+        for v in trace.inputs:
+            if v.kind is Kind.GRADIENT:
+                touching = [s for s in trace.statements if any(w.storage is v.storage for w in (*s.inputs(), *s.writes))]
+                known = v.tensor is not None and v not in self.dynamic and bool(touching) and zeroes(touching[-1], v)
+                if assume_zero and known and self.was_zero(v):
+                    v.key = "zero"
+                    candidates.append(v)
+                else:
+                    v.kind = Kind.CAPTURED
+        simplify(trace)
+        drop_broadcasts(trace)
+        simplify(trace)
+        self.zeroed = [v.tensor for v in candidates if v not in trace.inputs and v.tensor is not None]
+
+    def was_zero(self, v: Value) -> bool:
+        copy = self.recorder.copies.get(id(root_of(v.real)))
+        return copy is not None and not copy[1].any()
+
+    # guards
+
+    def tensor(self, t: TensorBase) -> str:
+        """The expression of a tensor that was there before."""
+        if id(t) in self.arguments:
+            return f"a{self.arguments[id(t)]}"
+        if id(t) in self.passing:
+            return self.passing[id(t)]
+        return self.low.bind(t, self.named(t))
+
+    def named(self, t: TensorBase) -> str:
+        found = next((name for name, x in self.trace.locals.items() if x is t), "")
+        return f"{found or 't'}_tensor"
+
+    def guard_arguments(self) -> None:
+        names = [f"a{i}" for i in range(len(self.leaves))]
+        unpacked = f"{', '.join(names)}{',' if len(names) == 1 else ''} = "
+        if self.flat:
+            self.prelude.append(f"if len(args) != {len(names)} or kwargs:\n    return MISS")
+            self.prelude += [unpacked + "args"] if names else []
+        else:
+            self.prelude.append(f"leaves, structure = {self.low.bind(tree_flatten, 'tree_flatten')}((args, kwargs))")
+            self.prelude.append(f"if structure != {self.low.bind(self.structure, 'expected')}:\n    return MISS")
+            self.prelude += [unpacked + "leaves"] if names else []
+        for name, x in zip(names, self.leaves, strict=True):
+            if isinstance(x, TensorBase):
+                first = f"a{self.arguments[id(x)]}"
+                self.guards.require(f"{name} is {first}" if first != name else f"type({name}) is {self.low.bind(type(x), 'Tensor')}")
+            elif isinstance(x, np.ndarray):
+                raise refused("it is given a NumPy array", "Give it a tensor: torch.from_numpy(x)")
+            else:
+                self.guards.same(name, x)
+        distinct = [f"a{i}" for i in self.arguments.values()]
+        for i, name in enumerate(distinct):
+            for other in distinct[:i]:
+                self.guards.require(f"{name} is not {other}")
+
+    def guard_tensors(self) -> None:
+        require = self.guards.require
+        held = {id(v.tensor): v for v in self.trace.inputs if v.tensor is not None}
+        for t, v in self.recorder.inputs:
+            held.setdefault(id(t), v)
+        used = {id(v.tensor) for v in self.trace.inputs} | {id(t) for t, _ in self.recorder.inputs}
+        fetched = {id(v.tensor) for *_, v in self.fetched}
+        for before in self.recorder.met.values():
+            t, fields = before.tensor, before.fields
+            if id(t) in self.passing:
+                continue
+            name = self.tensor(t)
+            if id(t) in self.arguments and id(t) not in fetched:
+                require(f"{name} is {self.low.bind(t, self.named(t))}")
+            if id(t) in used and id(t) not in fetched:
+                require(f"{name}._array is {self.low.bind(before.array, 'a')}")
+            require(f"{name}._requires_grad is {fields['_requires_grad']}")
+            if fields["_requires_grad"]:
+                require(f"{name}._node is {'None' if fields['_node'] is None else self.low.bind(fields['_node'])}")
+                if Watch.any_leaf:
+                    require(f"({name}.watch is None or not ({name}.watch.hooks or {name}.watch.after))")
+            if id(t) in self.arguments:
+                require(f"({name}._view is None or not {name}._view.base._requires_grad)")
+            grad = fields["_grad"]
+            if before.grad_read:
+                if grad is None:
+                    require(f"{name}._grad is None")
+                elif id(grad) in self.passing:
+                    self.passing_gradient(name, self.passing[id(grad)])
+                elif id(grad) in self.recorder.met:
+                    require(f"{name}._grad is {self.tensor(grad)}")
+                else:
+                    require(f"{name}._grad is not None")
+        self.fetch_arrays()
+
+    def passing_gradient(self, leaf: str, name: str) -> None:
+        self.late = [*getattr(self, "late", []), f"{name} = {leaf}._grad",
+                     f"if {name} is None or {name}._requires_grad or {name}._view is not None:\n    return MISS"]  # fmt: skip
+
+    def fetch_arrays(self) -> None:
+        """Look up arrays that change, and compare shape, dtype, strides; none may share what is written to."""
+        self.late = getattr(self, "late", [])
+        written = self.trace.written()
+        roots = frozenset(id(s.root) for s in written if not s.local)
+        roots -= {id(v.storage.root) for *_, v in self.fetched if v.storage in written}
+        for expression, name, v in self.fetched:
+            tensor = expression or self.low.bind(v.tensor, self.named(v.tensor))  # type: ignore[arg-type]
+            seen = self.low.bind(Seen(), "seen")
+            shape, strides = self.low.bind(v.shape, "shape"), self.low.bind(v.strides, "strides")
+            dtype = self.low.bind(v.dtype, "dtype")
+            wrong = f"{name}.shape != {shape} or {name}.dtype != {dtype} or {name}.strides != {strides}"
+            if v.storage in written:
+                wrong += f" or not {name}.flags.writeable"
+            if roots:
+                wrong += f" or not {self.low.bind(apart, 'apart')}({name}, {self.low.bind(roots, 'roots')})"
+            self.late += [
+                f"{name} = {tensor}._array",
+                f"if {name} is not {seen}.array:\n    if {wrong}:\n        return MISS\n    {seen}.array = {name}",
+            ]
+        changing = [name for _, name, v in self.fetched if v.storage in written]
+        if changing and len(self.fetched) > 1:
+            others = [name for _, name, v in self.fetched if v.storage not in written]
+            sets = [f"({', '.join(names)}{',' if names else ''})" for names in (changing, others)]
+            self.late.append(f"if not {self.low.bind(disjoint, 'disjoint')}({', '.join(sets)}):\n    return MISS")
+
+    # the end
+
+    def finish(self) -> None:
+        """Leave everything as eager does, and return what the function returned."""
+        low, tail = self.low, self.tail
+        counters: dict[int, tuple[str, list[Any], list[Any]]] = {}
+        for before in self.recorder.met.values():
+            counter = before.fields["_counter"]
+            known = self.arguments.get(id(before.tensor)) is None and id(before.tensor) not in self.passing
+            name = low.bind(counter, "counter") if known else f"{self.tensor(before.tensor)}._counter"
+            counters.setdefault(id(counter), (name, counter, before.versions))
+        for name, counter, versions in counters.values():
+            count = list.__getitem__(counter, 0) - versions[0]
+            if count:
+                note = f"{low.bind(counter[1], 'by')}, {low.bind(counter[2], 'where')}"
+                if name in low.space:
+                    tail.append(f"{name}[0] += {count}\nif {name}[2] is not {low.bind(counter[2], 'where')}:\n    {name}[1:] = {note}")
+                else:
+                    tail.append(f"{name}[:] = {name}[0] + {count}, {note}")
+        values = dict(zip(map(id, self.made), [v for _, v in self.trace.gradients][: len(self.made)], strict=True))
+        self.made_names = {id(x): f"out{i}" for i, x in enumerate(self.made)}
+        for x in self.made:
+            self.make_tensor(x, values[id(x)])
+        for before, now in self.new_grads:
+            value = "None" if now is None else self.made_names.get(id(now)) or self.tensor(now)
+            tail.append(f"{self.tensor(before.tensor)}._grad = {value}")
+        for before, (_, v) in zip(self.replaced, self.trace.rebound, strict=True):
+            tail.append(f"{self.tensor(before.tensor)}._array = {low.array(v)}")
+        for optimizer, *_ in self.recorder.states:
+            if hasattr(optimizer.step, "observed"):
+                tail.append(f"{low.bind(optimizer, 'optimizer')}._opt_called = True")
+        for i, t in enumerate(self.zeroed):
+            version = low.bind(Seen(), "zero")
+            low.space[version].array = t._counter[0]
+            self.guards.require(f"{low.bind(t._counter, 'counter')}[0] == {version}.array")
+            tail.append(f"{version}.array = {low.bind(t._counter, 'counter')}[0]")
+        tail.append(f"return {self.returning()}")
+
+    def make_tensor(self, x: TensorBase, v: Value) -> None:
+        low, name = self.low, self.made_names[id(x)]
+        counter = x._counter
+        owner = next((b.tensor for b in self.recorder.met.values() if b.fields["_counter"] is counter), None)
+        shared = next((self.made_names[id(y)] for y in self.made if y is not x and y._counter is counter), None)
+        if owner is not None:
+            text = f"{self.tensor(owner)}._counter"
+        elif shared is not None and hasattr(self, "done") and shared in self.done:
+            text = f"{shared}._counter"
+        elif type(counter) is grad_mode.Untracked:
+            text = f"{low.bind(grad_mode.Untracked, 'Untracked')}()"
+        else:
+            text = f"[*{low.bind(list(counter), 'counter')}]" if counter != [0] else "[0]"
+        self.done = {*getattr(self, "done", ()), name}
+        new = low.bind(object.__new__, "new")
+        self.tail += [
+            f"{name} = {new}({low.bind(type(x), 'Tensor')})",
+            f"{name}._array = {low.array(v)}",
+            f"{name}._counter = {text}",
+            f"{name}._grad = None" if x._node is not None else f"{name}._grad = {name}._node = None",
+            f"{name}._requires_grad = {x._requires_grad}",
+        ]
+        if x._node is not None:
+            self.tail.append(f"{name}._node = {low.bind(x._node, 'node')}")
+        view = x._view
+        if view is None:
+            self.tail.append(f"{name}._view = None")
+        else:
+            base = self.made_names.get(id(view.base)) or self.tensor(view.base)
+            self.tail.append(f"{name}._view = {low.bind(View, 'View')}({base}, {name}._counter[0], {view.recorded})")
+        if getattr(x, "__dict__", None):
+            raise refused("it returns a tensor with attributes of its own", "Return a plain one")
+
+    def returning(self) -> str:
+        low = self.low
+        texts = []
+        for x in self.returned:
+            if isinstance(x, TensorBase):
+                texts.append(self.made_names.get(id(x)) or self.tensor(x))
+            elif x is None or isinstance(x, (bool, int, str)):
+                texts.append(repr(x))
+            else:
+                texts.append(low.bind(x, "result"))
+        spec = self.returned_structure
+        if spec.type is None:
+            return texts[0]
+        if spec.type in (tuple, list) and spec.context is None and all(c.type is None for c in spec.children_specs):
+            inside = ", ".join(texts)
+            return f"[{inside}]" if spec.type is list else f"({inside}{',' if len(texts) == 1 else ''})"
+        rebuild = low.bind(tree_unflatten, "tree_unflatten")
+        return f"{rebuild}([{', '.join(texts)}], {low.bind(spec, 'structure')})"
+
+    def numbers(self) -> list[str]:
+        """renew(): compute anew what depends on an optimizer's numbers, where nothing else of its groups has changed."""
+        low = self.low
+        numbers = [v for v in self.trace.inputs if v.kind is Kind.NUMBER]
+        lines = [f"global {', '.join([low.names[v] for v in low.static])}"] if low.static else []
+        for i, (group, _) in enumerate(self.recorder.groups):
+            was = Group(group, {v.key[2] for v in numbers if v.key[1] == self.place_of(group) and self.owns(v, group)})
+            self.groups.append((low.bind(group, "group"), low.bind(was, f"was")))
+            lines.append(f"if not {self.groups[-1][1]}.matches():\n    return False")
+        for v in numbers:
+            optimizer, place, name, *index = v.key
+            item = f"[{index[0]}]" if index else ""
+            lines.append(f"{low.names[v]} = {low.bind(optimizer.param_groups[place], 'group')}[{name!r}]{item}")
+        lines += low.renewal
+        lines += [f"{was}.take()" for _, was in self.groups]
+        return [*lines, "return True"]
+
+    def place_of(self, group: dict[str, Any]) -> int:
+        return next(i for o, *_ in self.recorder.states for i, g in enumerate(o.param_groups) if g is group)
+
+    def owns(self, v: Value, group: dict[str, Any]) -> bool:
+        return any(g is group for g in v.key[0].param_groups)
+
+    groups: list[tuple[str, str]]
+
+    def assemble(self, function: Any) -> None:
+        """The source, and the function."""
+        low = self.low
+        self.groups = []
+        renew = self.numbers()
+        body: list[str] = [*self.prelude]
+        conditions = self.guards.conditions
+        first = [c for c in conditions]
+        body.append("if not (\n    " + "\n    and ".join(first) + "\n):\n    return MISS")
+        for group, was in self.groups:
+            body.append(f"if {group} != {was}.copy and not renew():\n    return MISS")
+        body += [*self.late, *low.lines, *self.tail]
+        text = ["def renew():", *indented(renew), "", "", "def run(args, kwargs):", *indented(body)]
+        self.source = "\n".join(text) + "\n"
+        low.space["MISS"] = MISS
+        space = low.space
+        name = getattr(function, "__name__", type(function).__name__)
+        filename = f"<compiled {name} {id(self):#x}>"
+        exec(compile(self.source, filename, "exec"), space)
+        if not space["renew"]():
+            raise refused("its optimizer's groups can't be compared", "Leave it uncompiled")
+        self.run = space["run"]
+
+
+class Seen:
+    """Remembers one thing from call to call."""
+
+    __slots__ = ("array",)
+
+    def __init__(self) -> None:
+        self.array: Any = None
+
+
+class Group:
+    """An optimizer's group as it was, but for the numbers that may change."""
+
+    def __init__(self, group: dict[str, Any], numbers: set[str]) -> None:
+        self.group, self.numbers = group, numbers
+        self.fixed = {name: x for name, x in group.items() if name not in numbers}
+        self.copy: dict[str, Any] = {}
+
+    def matches(self) -> bool:
+        """Whether all but the numbers is as it was, and these still are numbers."""
+        if self.group.keys() != self.fixed.keys() | self.numbers:
+            return False
+        for name in self.numbers:
+            if type(self.group[name]) not in (float, tuple):
+                return False
+        return all(self.group[name] is x or (not isinstance(x, TensorBase) and type(self.group[name]) is type(x)
+                   and bool(self.group[name] == x)) for name, x in self.fixed.items())  # fmt: skip
+
+    def take(self) -> None:
+        self.copy = dict(self.group)
+
+
+def indented(lines: list[str]) -> list[str]:
+    return ["    " + line for text in lines for line in text.split("\n")]
