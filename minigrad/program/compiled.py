@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -100,6 +101,11 @@ class Programs:
         except TracingError:
             recorder.undo()
             raise
+        except Exception as error:  # mostly the function's own, which eager raises as it should be
+            recorder.undo()
+            result = self.model(*args, **kwargs)
+            warnings.warn(f"the function was run, but not compiled: tracing it raised {error!r}", stacklevel=4)
+            return result
         finally:
             tracing.discard(threading.get_ident())
         if made.run is not None:

@@ -133,6 +133,8 @@ class Guards:
         self.require(f"{self.bind(Anomaly, 'Anomaly')}.check is None")
         if not Watch.any_leaf:
             self.require(f"not {self.bind(Watch, 'Watch')}.any_leaf")
+        if everywhere:
+            raise refused("modules have hooks", "Remove them, or leave the function uncompiled")
         if self.recorder.read:
             self.require(f"not {self.bind(everywhere, 'everywhere')}")
 

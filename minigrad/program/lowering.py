@@ -206,11 +206,21 @@ class Lowering:
             else:
                 self.lines.append(self.ufunc(s, self.array(out)))
             return
+        if s.function is np.copyto and self.fills(s):
+            x, value = s.args
+            self.lines.append(f"{self.array(x)}{element(x)} = {self.number(value)}")
+            return
         if s.function is operator.setitem:
             x, index, value = s.args
             self.lines.append(f"{self.array(x)}[{self.text(index)}] = {self.text(value)}")
             return
         self.lines.append(self.called(s))
+
+    def fills(self, s: Statement) -> bool:
+        """Whether a copy writes a number to a single element."""
+        x, value = s.args
+        number = type(value) in (int, float) or (isinstance(value, Value) and value in self.scalars)
+        return number and np.size(x.real) == 1 and x.dtype in (SINGLE, DOUBLE)
 
     def single(self, s: Statement, v: Value) -> bool:
         """Whether an operation is one on single elements, which NumPy's numbers do in less time."""
@@ -261,6 +271,11 @@ class Lowering:
         kept, changed = v.storage in self.kept, v.storage in self.written
         inputs = list(s.inputs())
         view = bool(inputs) and v.storage is inputs[0].storage
+        reshaped = s.function == Method("reshape") and inputs[0] in self.scalars and len(inputs) == 1
+        if reshaped and np.size(v.real) == 1 and not (kept or changed):
+            self.scalars.add(v)  # another shape of a number
+            self.names[v] = self.names[inputs[0]]
+            return
         if self.single(s, v):
             made = self.infix(s)
             if kept or changed:
