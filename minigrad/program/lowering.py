@@ -8,7 +8,10 @@ these changes. Only what the caller is given is allocated in a call.
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +28,7 @@ INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.div
 EXACT = (np.add, np.subtract, np.multiply, np.divide, np.negative)  # on numbers as on arrays
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 PRODUCTS = (np.matmul, np.dot, Method("dot"))
+RESERVED = re.compile(r"args|kwargs|leaves|structure|renew|run|MISS|(a|x|g|out)\d+")  # variables of the program itself
 LITERALS = (bool, int, str, type(None), type(Ellipsis))
 
 
@@ -35,11 +39,13 @@ class Lowering:
         self.trace = trace
         self.names = dict(names)
         self.space: dict[str, Any] = {}  # what the names in the lines are bound to
+        self.counts: dict[str, int] = {}
         self.bound: dict[int, str] = {}
         self.fixed: dict[Value, Any] = {}  # arrays that are the same ones in each call
         self.constant: set[Value] = set()  # those of them that nothing changes
         self.scalars: set[Value] = set()
         self.spilled: dict[Value, str] = {}
+        self.spelled: dict[Value, str] = {}  # in the call that is being written
         self.static: set[Value] = set()  # numbers that change with the hyper-parameters alone
         self.cells: dict[Any, str] = {}  # arrays of no dims that hold numbers
         self.lines: list[str] = []
@@ -64,11 +70,15 @@ class Lowering:
     # names
 
     def name(self, hint: str) -> str:
-        name = hint if hint.isidentifier() else "v"
-        number = sum(1 for used in self.space if used.rstrip("0123456789_") == name)
+        if not hint.isidentifier() or keyword.iskeyword(hint):
+            hint = "v"
+        elif hasattr(builtins, hint) or RESERVED.fullmatch(hint):
+            hint += "_"
+        count = self.counts[hint] = self.counts.get(hint, 0) + 1
+        name = hint if count == 1 else f"{hint}_{count}"
         while name in self.space:
-            number += 1
-            name = f"{hint if hint.isidentifier() else 'v'}_{number}"
+            count = self.counts[hint] = count + 1
+            name = f"{hint}_{count}"
         self.space[name] = None
         return name
 
@@ -89,7 +99,7 @@ class Lowering:
     def text(self, x: Any) -> str:
         """Any argument, as it stands in a call."""
         if isinstance(x, Value):
-            return self.names[x] if x.is_number or x in self.scalars else self.array(x)
+            return self.spelled.get(x) or (self.names[x] if x.is_number or x in self.scalars else self.array(x))
         if type(x) is tuple:
             return f"({', '.join(map(self.text, x))}{',' if len(x) == 1 else ''})"
         if type(x) is list:
@@ -246,10 +256,15 @@ class Lowering:
 
     def called(self, s: Statement) -> str:
         """A statement as a plain call."""
+        lasting = any(v.storage in self.kept or v.storage in self.written for v in s.results)
+        for v in {*s.inputs()} & self.scalars:  # what stays has memory of its own
+            made = f"{self.bind(np.full, 'full')}({v.shape}, {self.names[v]}, {self.bind(v.dtype, 'dtype')})"
+            self.spelled[v] = made if lasting else self.array(v)
         named = [f"{name}={self.text(x)}" for name, x in s.kwargs.items()]
         args = [*map(self.text, s.args)]
+        self.spelled.clear()
         if isinstance(s.function, Method):
-            return f"{self.array(s.args[0])}.{s.function.name}({', '.join(args[1:] + named)})"
+            return f"{args[0]}.{s.function.name}({', '.join(args[1:] + named)})"
         if s.function is operator.getitem:
             return f"{args[0]}[{args[1]}]"
         if s.function in INFIX and not s.kwargs and len(args) == 2 and not isinstance(s.function, np.ufunc):
@@ -349,7 +364,7 @@ class Lowering:
         args = [self.array(s.args[0]), self.text(axis), self.text(s.kwargs.get("dtype")), out]
         if s.kwargs.get("keepdims"):
             args.append("True")
-        while args[-1] == "None":
+        while len(args) > 2 and args[-1] == "None":
             args.pop()
         return f"{self.bind(s.function, f'{owner.__name__}_reduce')}({', '.join(args)})"
 
@@ -362,9 +377,10 @@ def product(s: Statement) -> bool:
     """Whether a statement is a product of matrices that BLAS computes with the bits of matmul."""
     x, y = s.args[:2]
     both = isinstance(x, Value) and isinstance(y, Value) and len(s.args) == 2
-    return both and len(x.shape) == len(y.shape) == 2 and min(np.size(x.real), np.size(y.real)) > 1 and (
-        x.dtype == y.dtype and x.dtype in (SINGLE, DOUBLE)
-    )  # fmt: skip
+    if not both or len(x.shape) != 2 or len(y.shape) != 2 or min(np.size(x.real), np.size(y.real)) < 2:
+        return False
+    packed = all(v.real.flags.forc for v in (x, y))  # others are copied, and vectors of them summed in another order
+    return packed and x.dtype == y.dtype and x.dtype in (SINGLE, DOUBLE)
 
 
 def outer(s: Statement) -> bool:

@@ -53,7 +53,7 @@ class Specialisation:
         if self.makes_state():
             return
         self.leaves, self.structure = tree_flatten((args, kwargs))
-        self.flat = not kwargs and len(self.leaves) == len(args)
+        self.flat = not kwargs and len(self.leaves) == len(args) and all(x is y for x, y in zip(self.leaves, args, strict=True))
         self.arguments = {id(x): i for i, x in reversed([*enumerate(self.leaves)]) if isinstance(x, TensorBase)}
         self.end = End(recorder)
         self.trace = self.end.trace(result)
