@@ -100,7 +100,7 @@ def run(change: Callable[[Twin], Any], optimizer: Callable[..., Any] = optim.SGD
             loss = twin.step(twin.x, twin.y, twin.factor)
             losses.append((loss, loss.item()))
         assert all(x.item() == was for x, was in losses)
-        left.append([[was for _, was in losses], losses[-1][0].requires_grad, str(losses[-1][0])] + twin.everything())
+        left.append([[was for _, was in losses], losses[-1][0].requires_grad, str(losses[-1][0]), *twin.everything()])
     equal(left[1][0], left[0][0])
     equal(left[1][1:], left[0][1:])
     return twin
@@ -314,13 +314,11 @@ def test_modes() -> None:
 
 def test_globals_and_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     class Settings:
-        rates = [1.0, 2.0]
-
         def __init__(self) -> None:
             self.rate, self.inner = 3.0, {"deep": [4.0]}
 
     settings, x = Settings(), T.ones(2)
-    plain = lambda k=1.0: x * FACTOR * settings.rate * settings.inner["deep"][0] * k  # noqa: E731
+    plain = lambda k=1.0: x * FACTOR * settings.rate * settings.inner["deep"][0] * k
     f = T.compile(plain)
 
     def check() -> None:
@@ -344,35 +342,37 @@ FACTOR = 2.0
 x_of_module = T.ones(3)
 
 
-def test_hooks_added_later() -> None:
-    for add in (
-        lambda net, opt: net.register_forward_hook(lambda *a: seen.append(1)),
-        lambda net, opt: net.weight.register_hook(lambda g: seen.append(1)),
-        lambda net, opt: net.weight.register_post_accumulate_grad_hook(lambda p: seen.append(1)),
-        lambda net, opt: opt.register_step_post_hook(lambda *a: seen.append(1)),
-        lambda net, opt: nn.modules.module.register_module_forward_hook(lambda *a: seen.append(1)),
-    ):
-        seen: list[int] = []
-        net = nn.Linear(2, 1)
-        opt = optim.SGD(net.parameters(), lr=0.1)
-        x = T.ones(4, 2)
+HOOKS: list[Callable[..., Any]] = [
+    lambda net, opt, hook: net.register_forward_hook(hook),
+    lambda net, opt, hook: net.weight.register_hook(hook),
+    lambda net, opt, hook: net.weight.register_post_accumulate_grad_hook(hook),
+    lambda net, opt, hook: opt.register_step_post_hook(hook),
+    lambda net, opt, hook: nn.modules.module.register_module_forward_hook(hook),
+]
 
-        @T.compile
-        def step() -> Any:
-            opt.zero_grad()
-            loss = net(x).sum()
-            loss.backward()
-            opt.step()
-            return loss
 
-        step()
-        step()
-        with add(net, opt):
-            before = [p.detach().numpy().copy() for p in net.parameters()]
-            with pytest.raises(TracingError, match="hook"):
-                step()
-            equal([p.detach().numpy() for p in net.parameters()], before)
-        step()
+@pytest.mark.parametrize("add", HOOKS)
+def test_hooks_added_later(add: Callable[..., Any]) -> None:
+    net = nn.Linear(2, 1)
+    opt = optim.SGD(net.parameters(), lr=0.1)
+    x = T.ones(4, 2)
+
+    @T.compile
+    def step() -> Any:
+        opt.zero_grad()
+        loss = net(x).sum()
+        loss.backward()
+        opt.step()
+        return loss
+
+    step()
+    step()
+    with add(net, opt, lambda *args: None):
+        before = [p.detach().numpy().copy() for p in net.parameters()]
+        with pytest.raises(TracingError, match="hook"):
+            step()
+        equal([p.detach().numpy() for p in net.parameters()], before)
+    step()
 
 
 def test_a_second_backward_raises() -> None:
@@ -429,7 +429,7 @@ def test_what_is_refused_leaves_everything_as_it_was() -> None:
             x.add_(1)
             (w * x).sum().backward()
             optimizer.step()
-            return last()
+            return last()  # noqa: B023
 
         def everything() -> list[Any]:
             entries = optimizer.state[w]

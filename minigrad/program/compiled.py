@@ -21,9 +21,15 @@ tracing: set[int] = set()  # the threads that trace: what they call runs as it i
 
 
 @overload
-def compile(model: F, **options: Any) -> F: ...
+def compile(
+    model: F, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ..., mode: str | None = ...,
+    options: dict[str, Any] | None = ..., disable: bool = ..., donate: bool = ...,
+) -> F: ...  # fmt: skip
 @overload
-def compile(model: None = None, **options: Any) -> Callable[[F], F]: ...
+def compile(
+    model: None = None, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ...,
+    mode: str | None = ..., options: dict[str, Any] | None = ..., disable: bool = ..., donate: bool = ...,
+) -> Callable[[F], F]: ...  # fmt: skip
 def compile(
     model: Any = None,
     *,

@@ -18,7 +18,7 @@ from minigrad.autograd.hooks import Watch
 from minigrad.autograd.node import INTERNAL, TensorBase
 from minigrad.nn.modules.hooks import everywhere
 from minigrad.nn.modules.module import Module
-from minigrad.optim.lr_scheduler import LRScheduler
+from minigrad.optim.lr_scheduler.scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
 from minigrad.program.recorder import Recorder, refused
 
@@ -28,7 +28,7 @@ DEPTH = 3  # how deep containers and objects of the user's are looked into
 
 
 class Same:
-    """Compares things with what they were in the trace: numbers by value, containers by contents, others by identity."""
+    """Compares things with what they were: numbers by value, containers by contents, others by identity."""
 
     def __init__(self, x: Any, names: frozenset[str] = frozenset(), depth: int = DEPTH) -> None:
         self.x, self.kind = x, type(x)
@@ -63,7 +63,18 @@ def items(x: Any) -> list[tuple[Any, Any]]:
 
 def is_users(x: Any) -> bool:
     """Whether it is an object of a class of the user's, whose attributes are the function's input."""
-    ours = (TensorBase, Module, Optimizer, LRScheduler, ModuleType, FunctionType, MethodType, BuiltinFunctionType, type, np.ndarray)
+    ours = (
+        TensorBase,
+        Module,
+        Optimizer,
+        LRScheduler,
+        ModuleType,
+        FunctionType,
+        MethodType,
+        BuiltinFunctionType,
+        type,
+        np.ndarray,
+    )
     return hasattr(x, "__dict__") and not isinstance(x, ours)
 
 
@@ -78,7 +89,9 @@ def codes_in(code: CodeType) -> Iterator[CodeType]:
 @functools.cache
 def globals_read(code: CodeType) -> tuple[str, ...]:
     """The names that a function, and those defined in it, look up in their module."""
-    found = [i.argval for c in codes_in(code) for i in dis.get_instructions(c) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    found = [
+        i.argval for c in codes_in(code) for i in dis.get_instructions(c) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    ]
     return tuple(dict.fromkeys(found))
 
 
@@ -168,7 +181,9 @@ class Guards:
             self.require(f"{o}.param_groups is {groups} and len({groups}) == {len(optimizer.param_groups)}")
             for i, group in enumerate(optimizer.param_groups):
                 g, params = self.bind(group, "group"), self.bind(group["params"], "params")
-                self.require(f"{groups}[{i}] is {g} and {g}['params'] is {params} and len({params}) == {len(group['params'])}")
+                self.require(
+                    f"{groups}[{i}] is {g} and {g}['params'] is {params} and len({params}) == {len(group['params'])}"
+                )
                 for j, p in enumerate(group["params"]):
                     self.require(f"{params}[{j}] is {self.bind(p, 'p')}")
             for p, found in entries.items():
@@ -193,13 +208,6 @@ class Guards:
         root = plain_function(function)
         owner = getattr(function, "__self__", None)
         functions = {root.__code__: root} if root is not None else {}
-        owners = [owner, *(f.f_locals.get(f.f_code.co_varnames[0]) for f in frames if f.f_code.co_argcount)]
-        for x in (*(module for module, *_ in self.recorder.read.values()), *owners):
-            for cls in type(x).__mro__ if x is not None else ():
-                for method in vars(cls).values():
-                    method = inspect.unwrap(plain_function(method) or type)
-                    if isinstance(method, FunctionType) and method.__code__.co_filename not in INTERNAL:
-                        functions.setdefault(method.__code__, method)
         for frame in frames:
             self.globals(frame.f_code, frame.f_globals, functions)
         if root is None:
@@ -215,11 +223,17 @@ class Guards:
         if owner is not None and not isinstance(owner, Module):
             self.same_object(self.bind(owner, "owner"), owner, names_read(root.__code__))
         ran = {f.f_code for f in frames} | {root.__code__}
+        if any(code.co_freevars and code not in functions for code in ran):
+            self.add_methods(
+                functions, [owner, *(f.f_locals.get(f.f_code.co_varnames[0]) for f in frames if f.f_code.co_argcount)]
+            )
         for code, found in list(functions.items()):
             if code not in ran:
                 continue
             for name, cell in zip(code.co_freevars, found.__closure__ or (), strict=True):
-                self.variable(f"{self.bind(cell, 'cell_of_' + name)}.cell_contents", cell.cell_contents, code, name)  # of a function that ran, all cells are full
+                self.variable(
+                    f"{self.bind(cell, 'cell_of_' + name)}.cell_contents", cell.cell_contents, code, name
+                )  # of a function that ran, all cells are full
         known = {c for code in functions for c in codes_in(code)}
         for frame in frames:
             code = frame.f_code
@@ -231,6 +245,15 @@ class Guards:
             first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
             if first is not None and is_users(first) and first is not owner:
                 self.same_object(self.bind(first, "owner"), first, names_read(code))
+
+    def add_methods(self, functions: dict[CodeType, Any], owners: list[Any]) -> None:
+        """The methods of the modules that were read, and of other objects, by their code."""
+        for cls in {type(x) for x in (*(module for module, *_ in self.recorder.read.values()), *owners)}:
+            for base in cls.__mro__:
+                for method in vars(base).values():
+                    function = inspect.unwrap(plain_function(method) or type)
+                    if isinstance(function, FunctionType) and function.__code__.co_filename not in INTERNAL:
+                        functions.setdefault(function.__code__, function)
 
     def same_object(self, expression: str, x: Any, names: frozenset[str] = frozenset()) -> None:
         if is_users(x):
@@ -248,7 +271,9 @@ class Guards:
             self.variable(f"{self.bind(found, 'names')}[{name!r}]", x, code, name)
 
     def variable(self, place: str, x: Any, code: CodeType, name: str) -> None:
-        if isinstance(x, (ModuleType, LRScheduler)) or (isinstance(x, (type, FunctionType)) and x.__module__.startswith("minigrad")):
+        if isinstance(x, (ModuleType, LRScheduler)) or (
+            isinstance(x, (type, FunctionType)) and x.__module__.startswith("minigrad")
+        ):
             return
         if isinstance(x, np.ndarray):
             live = any(x is array or x.base is array or array.base is x for array in self.live_arrays())
@@ -276,7 +301,11 @@ class Snapshot:
 
     def look(self, function: FunctionType, depth: int) -> None:
         code, names = function.__code__, names_read(function.__code__)
-        found = [(name, functools.partial(function.__globals__.get, name)) for name in globals_read(code) if name in function.__globals__]
+        found = [
+            (name, functools.partial(function.__globals__.get, name))
+            for name in globals_read(code)
+            if name in function.__globals__
+        ]
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             found.append((name, functools.partial(getattr, cell, "cell_contents", None)))
         for name, get in found:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.program.buffers import Buffers, dense
+from minigrad.program.origins import where_text
 from minigrad.program.representation import Kind, Method, Statement, Trace, Value, mapped
 from minigrad.program.symbol import TracingError
 
@@ -63,8 +64,13 @@ class Lowering:
         trace.statements = order
         self.buffers = Buffers(trace)
         self.place = 0
+        comment = ""
         for self.place, s in enumerate(order):
+            before = len(self.lines)
             self.lower(s)
+            if len(self.lines) > before and (said := where_text(s)) and said != comment:
+                comment = said
+                self.lines.insert(before, f"# {said}")
             self.buffers.release(self.place, s)
 
     # names
@@ -248,7 +254,9 @@ class Lowering:
         return f"{x} {INFIX[s.function]} {f'({y})' if y.startswith('-') else y}"
 
     def ufunc(self, s: Statement, out: str = "") -> str:
-        dtypes = [x.dtype for x in s.args if isinstance(x, (Value, np.generic)) and getattr(x, "dtype", None) is not None]
+        dtypes = [
+            x.dtype for x in s.args if isinstance(x, (Value, np.generic)) and getattr(x, "dtype", None) is not None
+        ]
         args = [self.operand(x, dtypes[0] if len({*dtypes}) == 1 else None) for x in s.args]
         named = s.function in (np.maximum, np.minimum)  # NumPy wants `out` by its name there
         last = [f"out={out}" if named else out] if out else []
@@ -341,7 +349,9 @@ class Lowering:
         """How a statement writes into an array that it is given; None where it can't."""
         f, args = s.function, s.args
         if f is np.matmul and outer(s):
-            return lambda out: f"{self.bind(np.multiply, 'multiply')}({self.array(args[0])}, {self.array(args[1])}, {out})"
+            return lambda out: (
+                f"{self.bind(np.multiply, 'multiply')}({self.array(args[0])}, {self.array(args[1])}, {out})"
+            )
         if f is np.full and len(args) == 3:
             return lambda out: f"{out}.fill({self.text(args[1])})"
         if f in PRODUCTS and product(s) and not s.kwargs and dense(v.real) == v.strides:
@@ -423,7 +433,9 @@ def hoisted(trace: Trace) -> list[Statement]:
             )
     versions = {v.storage for s in needed for v in s.inputs()}
     if any(v.storage in versions and s not in needed for s in changing for v in s.writes):
-        first = min(i for i, s in enumerate(trace.statements) if s in changing and not all(v.storage.local for v in s.writes))
+        first = min(
+            i for i, s in enumerate(trace.statements) if s in changing and not all(v.storage.local for v in s.writes)
+        )
         if any(s.is_check for s in trace.statements[first:]):
             raise TracingError("what the function does depends on memory that it writes to: leave it uncompiled")
         return trace.statements

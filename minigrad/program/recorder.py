@@ -18,8 +18,10 @@ from minigrad.program.spellings import READABLE
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
 from minigrad.program.tracing import SLOT, WRITING, Tracer
 
+GETTER = "__getattribute__"
 FIELDS = ("_counter", "_grad", "_node", "_requires_grad", "_view")
 SLOTS: dict[str, Any] = {name: TensorBase.__dict__[name] for name in FIELDS}
+LAYOUT = {name: READABLE[name] for name in ("fill", "broadcast", "getitem")}  # kernels that ask what no symbol knows
 
 
 class Before:
@@ -44,7 +46,7 @@ class Before:
 class Recorder(Tracer):
     """Traces a function in order to compile it; where that fails, it leaves everything as it found it."""
 
-    spellings = {name: READABLE[name] for name in ("fill", "broadcast", "getitem")}  # where the kernels ask for memory
+    spellings = LAYOUT
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,13 +67,13 @@ class Recorder(Tracer):
         self.pythons = random.getstate()
         for name, slot in SLOTS.items():
             setattr(TensorBase, name, property(self.getter(name, slot), self.setter(name, slot)))
-        setattr(Module, "__getattribute__", self.attribute_reader())
+        setattr(Module, GETTER, self.attribute_reader())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
         for name, slot in SLOTS.items():
             setattr(TensorBase, name, slot)
-        del Module.__getattribute__
+        delattr(Module, GETTER)
         super().__exit__(kind, error, traceback)
 
     def undo(self) -> None:

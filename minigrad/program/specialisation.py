@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -15,10 +14,9 @@ from minigrad.autograd.node import TensorBase, View
 from minigrad.program.ending import End
 from minigrad.program.guards import Guards
 from minigrad.program.lowering import Lowering
-from minigrad.program.origins import where_text
 from minigrad.program.passes import simplify, zeroes
 from minigrad.program.recorder import Before, Recorder, refused
-from minigrad.program.representation import Kind, Trace, Value
+from minigrad.program.representation import Kind, Value
 from minigrad.program.tracing import SLOT, root_of
 from minigrad.program.wording import drop_broadcasts
 from minigrad.utils._pytree import tree_flatten, tree_unflatten
@@ -53,7 +51,9 @@ class Specialisation:
         if self.makes_state():
             return
         self.leaves, self.structure = tree_flatten((args, kwargs))
-        self.flat = not kwargs and len(self.leaves) == len(args) and all(x is y for x, y in zip(self.leaves, args, strict=True))
+        self.flat = (
+            not kwargs and len(self.leaves) == len(args) and all(x is y for x, y in zip(self.leaves, args, strict=True))
+        )
         self.arguments = {id(x): i for i, x in reversed([*enumerate(self.leaves)]) if isinstance(x, TensorBase)}
         self.end = End(recorder)
         self.trace = self.end.trace(result)
@@ -65,6 +65,7 @@ class Specialisation:
         self.guards = Guards(recorder, self.low.bind)
         self.guards.engine()
         self.prelude: list[str] = []
+        self.late: list[str] = []  # what follows the conditions that are one expression
         self.tail: list[str] = []
         self.guard_arguments()
         self.guard_tensors()
@@ -119,7 +120,12 @@ class Specialisation:
         self.passing: dict[int, str] = {}  # gradients that are other tensors in each call
         for before in self.recorder.met.values():
             grad = before.fields["_grad"]
-            if grad is not None and before.grad_read and before.tensor._grad is not grad and id(grad) in self.recorder.met:
+            if (
+                grad is not None
+                and before.grad_read
+                and before.tensor._grad is not grad
+                and id(grad) in self.recorder.met
+            ):
                 self.passing[id(grad)] = f"g{len(self.passing)}"
         for t, v in inputs:
             alone = roots.count(id(root_of(v.real))) == 1
@@ -157,7 +163,7 @@ class Specialisation:
                 if now is not None and id(now) in own:
                     self.add_made(now)
         self.replaced = [b for b in self.recorder.met.values() if SLOT.__get__(b.tensor) is not b.array]
-        trace.gradients = [(x, self.value_of(x)) for x in self.made]
+        trace.gradients = [(x, self.value_of(x)) for x in self.made]  # the passes keep it up to date
         trace.rebound = [(self.value_of(b.tensor), self.value_of(b.tensor)) for b in self.replaced]
         trace.outputs, trace.state = [], []
 
@@ -183,14 +189,15 @@ class Specialisation:
         candidates = []
         for v in trace.inputs:
             if v.kind is Kind.GRADIENT:
-                touching = [s for s in trace.statements if any(w.storage is v.storage for w in (*s.inputs(), *s.writes))]
+                touching = [
+                    s for s in trace.statements if any(w.storage is v.storage for w in (*s.inputs(), *s.writes))
+                ]
                 known = v.tensor is not None and v not in self.dynamic and bool(touching) and zeroes(touching[-1], v)
                 if assume_zero and known and self.was_zero(v):
                     v.key = "zero"
                     candidates.append(v)
                 else:
                     v.kind = Kind.CAPTURED
-        simplify(trace)
         drop_broadcasts(trace)
         simplify(trace)
         self.zeroed = [v.tensor for v in candidates if v not in trace.inputs and v.tensor is not None]
@@ -226,7 +233,9 @@ class Specialisation:
         for name, x in zip(names, self.leaves, strict=True):
             if isinstance(x, TensorBase):
                 first = f"a{self.arguments[id(x)]}"
-                self.guards.require(f"{name} is {first}" if first != name else f"type({name}) is {self.low.bind(type(x), 'Tensor')}")
+                self.guards.require(
+                    f"{name} is {first}" if first != name else f"type({name}) is {self.low.bind(type(x), 'Tensor')}"
+                )
             elif isinstance(x, np.ndarray):
                 raise refused("it is given a NumPy array", "Give it a tensor: torch.from_numpy(x)")
             else:
@@ -272,12 +281,11 @@ class Specialisation:
         self.fetch_arrays()
 
     def passing_gradient(self, leaf: str, name: str) -> None:
-        self.late = [*getattr(self, "late", []), f"{name} = {leaf}._grad",
+        self.late += [f"{name} = {leaf}._grad",
                      f"if {name} is None or {name}._requires_grad or {name}._view is not None:\n    return MISS"]  # fmt: skip
 
     def fetch_arrays(self) -> None:
         """Look up arrays that change, and compare shape, dtype, strides; none may share what is written to."""
-        self.late = getattr(self, "late", [])
         written = self.trace.written()
         roots = frozenset(id(s.root) for s in written if not s.local)
         roots -= {id(v.storage.root) for *_, v in self.fetched if v.storage in written}
@@ -317,10 +325,14 @@ class Specialisation:
             if count:
                 note = f"{low.bind(counter[1], 'by')}, {low.bind(counter[2], 'where')}"
                 if name in low.space:
-                    tail.append(f"{name}[0] += {count}\nif {name}[2] is not {low.bind(counter[2], 'where')}:\n    {name}[1:] = {note}")
+                    tail.append(
+                        f"{name}[0] += {count}\nif {name}[2] is not {low.bind(counter[2], 'where')}:\n    "
+                        f"{name}[1:] = {note}"
+                    )
                 else:
                     tail.append(f"{name}[:] = {name}[0] + {count}, {note}")
-        values = dict(zip(map(id, self.made), [v for _, v in self.trace.gradients][: len(self.made)], strict=True))
+        values = {id(x): v for x, v in self.trace.gradients if v is not None}
+        self.done: set[str] = set()
         self.made_names = {id(x): f"out{i}" for i, x in enumerate(self.made)}
         for x in self.made:
             self.make_tensor(x, values[id(x)])
@@ -332,7 +344,7 @@ class Specialisation:
         for optimizer, *_ in self.recorder.states:
             if hasattr(optimizer.step, "observed"):
                 tail.append(f"{low.bind(optimizer, 'optimizer')}._opt_called = True")
-        for i, t in enumerate(self.zeroed):
+        for _i, t in enumerate(self.zeroed):
             version = low.bind(Seen(), "zero")
             low.space[version].array = t._counter[0]
             self.guards.require(f"{low.bind(t._counter, 'counter')}[0] == {version}.array")
@@ -346,13 +358,13 @@ class Specialisation:
         shared = next((self.made_names[id(y)] for y in self.made if y is not x and y._counter is counter), None)
         if owner is not None:
             text = f"{self.tensor(owner)}._counter"
-        elif shared is not None and hasattr(self, "done") and shared in self.done:
+        elif shared in self.done:
             text = f"{shared}._counter"
         elif type(counter) is grad_mode.Untracked:
             text = f"{low.bind(grad_mode.Untracked, 'Untracked')}()"
         else:
             text = f"[*{low.bind(list(counter), 'counter')}]" if counter != [0] else "[0]"
-        self.done = {*getattr(self, "done", ()), name}
+        self.done.add(name)
         new = low.bind(object.__new__, "new")
         self.tail += [
             f"{name} = {new}({low.bind(type(x), 'Tensor')})",
@@ -396,9 +408,9 @@ class Specialisation:
         low = self.low
         numbers = [v for v in self.trace.inputs if v.kind is Kind.NUMBER]
         lines = [f"global {', '.join([low.names[v] for v in low.static])}"] if low.static else []
-        for i, (group, _) in enumerate(self.recorder.groups):
+        for _i, (group, _) in enumerate(self.recorder.groups):
             was = Group(group, {v.key[2] for v in numbers if v.key[1] == self.place_of(group) and self.owns(v, group)})
-            self.groups.append((low.bind(group, "group"), low.bind(was, f"was")))
+            self.groups.append((low.bind(group, "group"), low.bind(was, "was")))
             lines.append(f"if not {self.groups[-1][1]}.matches():\n    return False")
         for v in numbers:
             optimizer, place, name, *index = v.key
@@ -423,7 +435,7 @@ class Specialisation:
         renew = self.numbers()
         body: list[str] = [*self.prelude]
         conditions = self.guards.conditions
-        first = [c for c in conditions]
+        first = list(conditions)
         body.append("if not (\n    " + "\n    and ".join(first) + "\n):\n    return MISS")
         for group, was in self.groups:
             body.append(f"if {group} != {was}.copy and not renew():\n    return MISS")
