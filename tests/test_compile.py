@@ -416,13 +416,10 @@ def test_what_is_refused_leaves_everything_as_it_was() -> None:
     def draws() -> None:
         np.random.rand()
 
-    def forward() -> Any:
-        return w * 2
-
     def schedules() -> None:
         optimizer.param_groups[0]["lr"] *= 0.5
 
-    for last in (looks, prints, numbers, counts, notes, draws, forward, schedules):
+    for last in (looks, prints, numbers, counts, notes, draws, schedules):
 
         def step() -> Any:
             T.rand(2)
@@ -557,3 +554,78 @@ def test_arguments() -> None:
             twin_w, w = w, w_now
             equal([found.numpy(), w.numpy(), b.numpy()], [expected.numpy(), twin_w.numpy(), ys["b"][0].numpy()])
         assert w_save is not w
+
+
+@pytest.mark.parametrize("of_module", [False, True])
+def test_a_forward_pass_alone(of_module: bool, traces: list[int]) -> None:
+    """Its results have one node, whose backward pass is a program too."""
+    left = []
+    for compiled in (False, True):
+        T.manual_seed(0)
+        net = Net(0.3)
+        optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        model = (T.compile(net) if of_module else T.compile(lambda x: net(x))) if compiled else net  # noqa: B023
+        found = []
+        for i in range(6):
+            x = T.randn(4, 3, requires_grad=i > 2)
+            out = model(x)
+            optimizer.zero_grad()
+            loss = (out**2).mean()
+            loss.backward(retain_graph=i == 4)
+            if i == 4:
+                loss.backward()
+            with pytest.raises(RuntimeError, match="second time"):
+                loss.backward()
+            found += [loss.item(), *(p.grad.numpy().copy() for p in net.parameters())]
+            found += [x.grad.numpy()] if i > 2 else []
+            optimizer.step()
+        left.append(found)
+        assert str(out.grad_fn).startswith("<CompiledFunctionBackward" if compiled else "<Mul")
+    equal(left[1], left[0])
+    assert len(traces) == 2
+
+
+def test_several_forward_passes_before_a_backward_pass() -> None:
+    w = T.randn(3, requires_grad=True)
+    plain = lambda x: ((x * w * w).exp(), (w * x).sum())
+    f = T.compile(plain)
+    xs = [T.randn(3) for _ in range(4)]
+    gradients = []
+    for g in (plain, f):
+        w.grad = None
+        for a, b in [g(x) for x in xs]:
+            (a.sum() * b).backward()
+        gradients.append(w.grad.numpy())
+    np.testing.assert_array_equal(*gradients)
+    a, _ = f(xs[0])
+    with T.no_grad():
+        w.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        a.sum().backward()
+    a, _ = f(xs[0])
+    (g,) = T.autograd.grad(a.sum(), w, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        g.sum().backward()
+
+
+def test_compiled_modules() -> None:
+    net = nn.Linear(2, 1)
+    compiled = T.compile(net)
+    assert [*compiled.state_dict()] == ["_orig_mod.weight", "_orig_mod.bias"]
+    assert compiled.weight is net.weight and isinstance(compiled, nn.Module)
+    assert [*compiled.parameters()] == [*net.parameters()]
+    compiled(T.ones(1, 2))
+    assert "def run" in compiled.source
+    assert T.compile(net, disable=True) is net
+
+
+def test_as_torch_calls_it() -> None:
+    @T.compile(fullgraph=True, backend="inductor", mode="max-autotune", dynamic=False)
+    def f(x: Any) -> Any:
+        """A docstring."""
+        return x * 2
+
+    assert f(T.ones(2)).tolist() == [2.0, 2.0] and f.__name__ == "f" and f.__doc__ == "A docstring."
+    assert "multiply" in f.source
+    with pytest.raises(TypeError):
+        T.compile(3)

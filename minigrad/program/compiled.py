@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from minigrad.autograd.grad_mode import state
+from minigrad.nn.modules.module import Module
 from minigrad.program.guards import Snapshot
+from minigrad.program.joint import Joint
 from minigrad.program.recorder import Recorder
 from minigrad.program.specialisation import MISS, Run, Specialisation
 from minigrad.program.symbol import TracingError
@@ -55,7 +57,32 @@ def compile(
         raise TypeError(f"compile() takes a function, not {type(model).__name__}")
     if disable:
         return model
+    if isinstance(model, Module):
+        return OptimizedModule(model, donate)
     return Programs(model, donate).function()
+
+
+class OptimizedModule(Module):
+    """A compiled module; like PyTorch's it has the module itself as `_orig_mod`, and its attributes."""
+
+    def __init__(self, module: Module, donate: bool) -> None:
+        super().__init__()
+        self.training = module.training
+        self._orig_mod = module
+        self._compiled: Any = Programs(module.__call__, donate).function()
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._compiled(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_orig_mod":
+            raise AttributeError(name)
+        return getattr(self._orig_mod, name)
+
+    @property
+    def source(self) -> str:
+        """The program that ran last."""
+        return str(self._compiled.source)
 
 
 class Programs:
@@ -101,9 +128,10 @@ class Programs:
         try:
             with recorder:
                 result = self.model(*args, **kwargs)
+                joint = Joint(recorder, result)
             snapshot.check()
             frames = [*recorder.frames.values()]
-            made = Specialisation(recorder, self.model, args, kwargs, result, frames, not self.assumed)
+            made = Specialisation(recorder, self.model, args, kwargs, result, frames, joint, not self.assumed)
         except TracingError:
             recorder.undo()
             raise

@@ -213,7 +213,9 @@ class Guards:
         if root is None:
             self.same_object(self.bind(function, "function"), function)
             return
-        if not frames or all(f.f_code is not root.__code__ for f in frames):
+        if root.__code__.co_filename in INTERNAL:  # a module's __call__
+            functions = {}
+        elif all(f.f_code is not root.__code__ for f in frames):
             self.globals(root.__code__, root.__globals__, functions)
         f = self.bind(root, "function")
         for name in ("__defaults__", "__kwdefaults__"):
@@ -222,7 +224,7 @@ class Guards:
                 self.same(f"{f}.{name}", getattr(root, name))
         if owner is not None and not isinstance(owner, Module):
             self.same_object(self.bind(owner, "owner"), owner, names_read(root.__code__))
-        ran = {f.f_code for f in frames} | {root.__code__}
+        ran = {f.f_code for f in frames} | ({root.__code__} if functions else set())
         if any(code.co_freevars and code not in functions for code in ran):
             self.add_methods(
                 functions, [owner, *(f.f_locals.get(f.f_code.co_varnames[0]) for f in frames if f.f_code.co_argcount)]

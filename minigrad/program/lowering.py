@@ -440,3 +440,8 @@ def hoisted(trace: Trace) -> list[Statement]:
             raise TracingError("what the function does depends on memory that it writes to: leave it uncompiled")
         return trace.statements
     return [s for s in trace.statements if s in needed] + [s for s in trace.statements if s not in needed]
+
+
+def indented(lines: list[str]) -> list[str]:
+    """The lines of a function's body."""
+    return ["    " + line for text in lines for line in text.split("\n")]

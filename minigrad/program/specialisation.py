@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import grad_mode, graph
+from minigrad.autograd import grad_mode
 from minigrad.autograd.hooks import Watch
 from minigrad.autograd.node import TensorBase, View
 from minigrad.program.ending import End
 from minigrad.program.guards import Guards
-from minigrad.program.lowering import Lowering
+from minigrad.program.joint import Joint, freed
+from minigrad.program.lowering import Lowering, indented
 from minigrad.program.passes import simplify, zeroes
 from minigrad.program.recorder import Before, Recorder, refused
 from minigrad.program.representation import Kind, Value
@@ -41,7 +42,7 @@ class Specialisation:
 
     def __init__(
         self, recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
-        frames: list[FrameType], assume_zero: bool,
+        frames: list[FrameType], joint: Joint, assume_zero: bool,
     ) -> None:  # fmt: skip
         self.recorder = recorder
         self.run: Run | None = None
@@ -57,6 +58,8 @@ class Specialisation:
         self.arguments = {id(x): i for i, x in reversed([*enumerate(self.leaves)]) if isinstance(x, TensorBase)}
         self.end = End(recorder)
         self.trace = self.end.trace(result)
+        self.joint = joint
+        joint.forget_seeds(recorder, self.trace)
         self.returned, self.returned_structure = tree_flatten(result)
         self.find_dynamic()
         self.find_results()
@@ -165,12 +168,15 @@ class Specialisation:
         self.replaced = [b for b in self.recorder.met.values() if SLOT.__get__(b.tensor) is not b.array]
         trace.gradients = [(x, self.value_of(x)) for x in self.made]  # the passes keep it up to date
         trace.rebound = [(self.value_of(b.tensor), self.value_of(b.tensor)) for b in self.replaced]
-        trace.outputs, trace.state = [], []
+        trace.outputs, trace.state = [None if x is None else self.value_of(x) for x in self.joint.gradients], []
 
     def add_made(self, x: TensorBase) -> None:
         if any(x is y for y in self.made):
             return
-        if x._requires_grad and (x._node is None or not self.freed(x)):
+        if any(x is y for y in self.joint.outputs):
+            self.made.append(x)
+            return
+        if x._requires_grad and (x._node is None or not freed(x)):
             raise refused(
                 "it returns a tensor that requires gradients, or leaves one in a .grad",
                 "Let it call backward() itself, or compute under no_grad(), or return detach()",
@@ -178,10 +184,6 @@ class Specialisation:
         if x._view is not None and id(x._view.base) in self.recorder.own:
             self.add_made(x._view.base)
         self.made.append(x)
-
-    def freed(self, x: TensorBase) -> bool:
-        """Whether a backward pass through what made a tensor would raise."""
-        return any(node.checks and node.saved is None for node in graph.below([graph.edge_of(x)]))  # type: ignore[arg-type]
 
     def prepare(self, assume_zero: bool) -> None:
         """Simplify the trace. A gradient that is 0 before and after needs no addition, where nobody wrote to it."""
@@ -200,7 +202,18 @@ class Specialisation:
                     v.kind = Kind.CAPTURED
         drop_broadcasts(trace)
         simplify(trace)
+        gradients, trace.outputs = trace.outputs, []
+        if self.joint.outputs:
+            self.joint.split(trace, gradients)
+            self.check_memory()
         self.zeroed = [v.tensor for v in candidates if v not in trace.inputs and v.tensor is not None]
+
+    def check_memory(self) -> None:
+        """That no two results that require gradients, nor one and what was there before, share memory."""
+        values = [v for x, v in self.trace.gradients if any(x is y for y in self.joint.outputs)]
+        storages = [v.storage for _, v in self.trace.gradients if v is not None]
+        if any(v is None or not v.storage.local or storages.count(v.storage) > 1 for v in values):
+            raise refused("it returns views, or inputs, that require gradients", "Let it call backward() itself")
 
     def was_zero(self, v: Value) -> bool:
         copy = self.recorder.copies.get(id(root_of(v.real)))
@@ -281,8 +294,8 @@ class Specialisation:
         self.fetch_arrays()
 
     def passing_gradient(self, leaf: str, name: str) -> None:
-        self.late += [f"{name} = {leaf}._grad",
-                     f"if {name} is None or {name}._requires_grad or {name}._view is not None:\n    return MISS"]  # fmt: skip
+        wrong = f"{name} is None or {name}._requires_grad or {name}._view is not None"
+        self.late += [f"{name} = {leaf}._grad", f"if {wrong}:\n    return MISS"]
 
     def fetch_arrays(self) -> None:
         """Look up arrays that change, and compare shape, dtype, strides; none may share what is written to."""
@@ -299,10 +312,11 @@ class Specialisation:
                 wrong += f" or not {name}.flags.writeable"
             if roots:
                 wrong += f" or not {self.low.bind(apart, 'apart')}({name}, {self.low.bind(roots, 'roots')})"
-            self.late += [
-                f"{name} = {tensor}._array",
-                f"if {name} is not {seen}.array:\n    if {wrong}:\n        return MISS\n    {seen}.array = {name}",
-            ]
+            wrong = f"{name} is None or {name}._requires_grad or {name}._view is not None"
+        self.late += [
+            f"{name} = {tensor}._array",
+            f"if {name} is not {seen}.array:\n    if {wrong}:\n        return MISS\n    {seen}.array = {name}",
+        ]
         changing = [name for _, name, v in self.fetched if v.storage in written]
         if changing and len(self.fetched) > 1:
             others = [name for _, name, v in self.fetched if v.storage not in written]
@@ -334,8 +348,11 @@ class Specialisation:
         values = {id(x): v for x, v in self.trace.gradients if v is not None}
         self.done: set[str] = set()
         self.made_names = {id(x): f"out{i}" for i, x in enumerate(self.made)}
+        if self.joint.outputs:
+            self.record_joint(values)
         for x in self.made:
-            self.make_tensor(x, values[id(x)])
+            if not any(x is y for y in self.joint.outputs):
+                self.make_tensor(x, values[id(x)])
         for before, now in self.new_grads:
             value = "None" if now is None else self.made_names.get(id(now)) or self.tensor(now)
             tail.append(f"{self.tensor(before.tensor)}._grad = {value}")
@@ -350,6 +367,26 @@ class Specialisation:
             self.guards.require(f"{low.bind(t._counter, 'counter')}[0] == {version}.array")
             tail.append(f"{version}.array = {low.bind(t._counter, 'counter')}[0]")
         tail.append(f"return {self.returning()}")
+
+    def record_joint(self, values: dict[int, Value]) -> None:
+        """Make the results that require gradients, with the node whose backward pass is the other program."""
+        low, joint = self.low, self.joint
+        outputs = [values[id(x)] for x in joint.outputs]
+        kept = [self.tensor(v.tensor) for v in joint.saved if v.tensor is not None]
+        places = [i for i, v in enumerate(outputs) if any(v.storage is w.storage for w in joint.saved)]
+        arguments = [
+            tupled([low.array(v) for v in outputs]),
+            tupled([low.text(v) if v.is_number else low.array(v) for v in joint.saved]),
+            tupled(kept),
+            repr(tuple(places)),
+            *map(self.tensor, joint.leaves),
+        ]
+        names = [self.made_names[id(x)] for x in joint.outputs]
+        apply = low.bind(joint.function().apply, "record")
+        self.tail.append(f"{', '.join(names)}, = {apply}({', '.join(arguments)})")
+        for x, name in zip(joint.outputs, names, strict=True):
+            if list.__getitem__(x._counter, 0):
+                self.tail.append(f"{name}._counter[:] = {low.bind(list(x._counter), 'counter')}")
 
     def make_tensor(self, x: TensorBase, v: Value) -> None:
         low, name = self.low, self.made_names[id(x)]
@@ -404,7 +441,7 @@ class Specialisation:
         return f"{rebuild}([{', '.join(texts)}], {low.bind(spec, 'structure')})"
 
     def numbers(self) -> list[str]:
-        """renew(): compute anew what depends on an optimizer's numbers, where nothing else of its groups has changed."""
+        """renew(): compute what depends on an optimizer's numbers; False where anything else of its groups has changed."""
         low = self.low
         numbers = [v for v in self.trace.inputs if v.kind is Kind.NUMBER]
         lines = [f"global {', '.join([low.names[v] for v in low.static])}"] if low.static else []
@@ -447,9 +484,15 @@ class Specialisation:
         name = getattr(function, "__name__", type(function).__name__)
         filename = f"<compiled {name} {id(self):#x}>"
         exec(compile(self.source, filename, "exec"), space)
+        if self.joint.outputs:
+            self.source += "\n\n" + self.joint.source
         if not space["renew"]():
             raise refused("its optimizer's groups can't be compared", "Leave it uncompiled")
         self.run = space["run"]
+
+
+def tupled(texts: list[str]) -> str:
+    return f"({''.join(text + ', ' for text in texts)})"
 
 
 class Seen:
@@ -481,7 +524,3 @@ class Group:
 
     def take(self) -> None:
         self.copy = dict(self.group)
-
-
-def indented(lines: list[str]) -> list[str]:
-    return ["    " + line for text in lines for line in text.split("\n")]
