@@ -603,9 +603,8 @@ def test_several_forward_passes_before_a_backward_pass() -> None:
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         a.sum().backward()
     a, _ = f(xs[0])
-    (g,) = T.autograd.grad(a.sum(), w, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        g.sum().backward()
+    with pytest.raises(RuntimeError, match="double backward"):
+        T.autograd.grad(a.sum(), w, create_graph=True)
 
 
 def test_compiled_modules() -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import graph
-from minigrad.autograd.function import Function, once_differentiable
+from minigrad.autograd.function import Function
+from minigrad.autograd.grad_mode import state
 from minigrad.autograd.node import TensorBase, wrap
 from minigrad.program.lowering import Lowering, indented
 from minigrad.program.recorder import SLOTS, Recorder, refused
 from minigrad.program.representation import Statement, Trace, Value
+from minigrad.program.symbol import TracingError
 from minigrad.program.tracing import SLOT
 from minigrad.utils._pytree import tree_leaves
 
@@ -48,9 +50,21 @@ class Joint:
         nodes = graph.below([graph.edge_of(x) for x in self.outputs])  # type: ignore[arg-type]
         edges = [edge for node in nodes for edge, *_ in node.edges]
         self.leaves = [x for x in dict.fromkeys(edges) if isinstance(x, TensorBase)]
+        self.reached = [self.leaves_below(x) for x in self.outputs]
         self.seeds = [seed_of(x) for x in self.outputs]
         options: Any = {"retain_graph": True, "allow_unused": True}
-        self.gradients = [*graph.grad(self.outputs, self.leaves, self.seeds, **options)]  # type: ignore[arg-type]
+        try:
+            self.gradients = [*graph.grad(self.outputs, self.leaves, self.seeds, **options)]  # type: ignore[arg-type]
+        except TracingError:
+            raise
+        except RuntimeError as error:
+            raise refused(f"its backward pass would raise ({error})", "Mend that, or leave it uncompiled") from error
+
+    def leaves_below(self, x: TensorBase) -> list[bool]:
+        """Which of the leaves a result depends on."""
+        root = graph.edge_of(x)  # type: ignore[arg-type]
+        found = {edge for node in graph.below([root]) for edge, *_ in node.edges}
+        return [leaf in found for leaf in self.leaves]
 
     def forget_seeds(self, recorder: Recorder, trace: Trace) -> None:
         """They are no inputs of the forward program."""
@@ -80,7 +94,7 @@ class Joint:
 
     def function(self) -> type[Function]:
         """What records a call of the forward program."""
-        return compiled_function(self.backward, bool(self.saved))
+        return compiled_function(self.backward, bool(self.saved), self.reached)
 
 
 Backward = Callable[[tuple[Any, ...], list[Any]], tuple[Any, ...]]
@@ -102,26 +116,36 @@ def backward_program(
     return low.space["backward"], source
 
 
-def compiled_function(program: Backward, saves: bool) -> type[Function]:
+def compiled_function(program: Backward, saves: bool, reached: list[list[bool]]) -> type[Function]:
     busy = threading.Lock()  # the program's buffers serve one call at a time
 
     class CompiledFunction(Function):
         """The node of a compiled forward pass; PyTorch's name."""
 
         @staticmethod
-        def forward(ctx: Any, arrays: Any, saved: Any, kept: Any, places: Any, *leaves: Any) -> Any:
-            results = tuple(map(wrap, arrays))
-            ctx.arrays = saved
+        def forward(ctx: Any, arrays: Any, counters: Any, saved: Any, kept: Any, places: Any, *leaves: Any) -> Any:
+            results = tuple(wrap(x, [*counter]) for x, counter in zip(arrays, counters, strict=True))
+            ctx.arrays, ctx.shapes = saved, [(x.shape, x.dtype) for x in arrays]
+            ctx.set_materialize_grads(False)
             marks = [*kept, *(results[i] for i in places)]
             ctx.save_for_backward(*(marks or ([wrap(np.zeros(()))] if saves else [])))
             return results
 
         @staticmethod
-        @once_differentiable
         def backward(ctx: Any, *given: Any) -> Any:
+            if state.grad:  # create_graph: the program's results would have no history
+                raise RuntimeError("torch.compile with aot_autograd does not currently support double backward")
             ctx.saved_tensors  # noqa: B018  # raises where one was written to
+            used = [below for g, below in zip(given, reached, strict=True) if g is not None]
+            arrays = [
+                np.zeros(*like) if g is None else np.ascontiguousarray(g._array).reshape(like[0])
+                for g, like in zip(given, ctx.shapes, strict=True)
+            ]
             with busy:
-                found = program(ctx.arrays, [np.ascontiguousarray(g._array).reshape(g._array.shape) for g in given])
-            return None, None, None, None, *(None if x is None else wrap(x) for x in found)
+                found = program(ctx.arrays, arrays)
+            wanted = [any(below) for below in zip(*used, strict=True)]
+            return *(None,) * 5, *(
+                wrap(x) if want and x is not None else None for x, want in zip(found, wanted, strict=True)
+            )
 
     return CompiledFunction

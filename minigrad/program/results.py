@@ -86,6 +86,7 @@ class Results:
         places = [i for i, v in enumerate(outputs) if any(v.storage is w.storage for w in joint.saved)]
         arguments = [
             tupled([low.array(v) for v in outputs]),
+            low.bind([list(x._counter) for x in joint.outputs], "counters"),
             tupled([low.text(v) if v.is_number else low.array(v) for v in joint.saved]),
             tupled(kept),
             repr(tuple(places)),
@@ -94,9 +95,6 @@ class Results:
         names = [self.made_names[id(x)] for x in joint.outputs]
         apply = low.bind(joint.function().apply, "record")
         self.tail.append(f"{', '.join(names)}, = {apply}({', '.join(arguments)})")
-        for x, name in zip(joint.outputs, names, strict=True):
-            if list.__getitem__(x._counter, 0):
-                self.tail.append(f"{name}._counter[:] = {low.bind(list(x._counter), 'counter')}")
 
     def make_tensor(self, x: TensorBase, v: Value) -> None:
         low, name = self.low, self.made_names[id(x)]
