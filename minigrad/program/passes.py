@@ -208,18 +208,21 @@ def share(trace: Trace) -> None:
     written = trace.written()
     known: dict[Any, Statement] = {}
     gone: set[Statement] = set()
-    results = set(trace.results())
+    kept = {v.storage for v in trace.results()}  # the caller gets memory of its own, also where he gets a view of it
     for s in trace.statements:
         if not s.pure or s.function in COPIES or s.function in (np.full, np.array):
             continue
         versions = tuple(s.reads.get(v.storage, 0) for v in s.inputs())
         place = s.function, key(s.args), key(s.kwargs), versions
         first = known.setdefault(place, s)
-        if first is s or any(v in results or v.storage in written for v in (*s.results, *first.results)):
+        if first is s or any(v.storage in kept or v.storage in written for v in (*s.results, *first.results)):
             continue
         for old, new in zip(s.results, first.results, strict=True):
             if old is not new:
                 replace(trace, old, new)
+                for value in {v for t in trace.statements for v in (*t.inputs(), *t.results)}:
+                    if value.storage is old.storage:  # a view, which shows the other's memory now
+                        value.storage = new.storage
         gone.add(s)
     remove(trace, gone)
 
