@@ -2,8 +2,12 @@
 
 import os
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from minigrad.program import compiled
+from minigrad.program.recorder import Recorder
 
 # An example builds tensors in two engines and differentiates twice, so it is slow by Hypothesis's measure, and a
 # drawn case holds arrays, so it is large: neither says that anything is wrong.
@@ -19,3 +23,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 torch.set_num_threads(1)  # the arrays are tiny; pytest-xdist uses the cores
 torch.set_warn_always(True)  # a warning that torch gives once a process would depend on the order of the tests
+
+
+@pytest.fixture
+def traces(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by an item whenever a function is traced."""
+    found: list[int] = []
+
+    class Counted(Recorder):
+        def __init__(self) -> None:
+            found.append(1)
+            super().__init__()
+
+    monkeypatch.setattr(compiled, "Recorder", Counted)
+    return found

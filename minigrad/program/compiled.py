@@ -48,8 +48,9 @@ def compile(
     It may hold the forward pass, zero_grad(), backward() and optimizer.step(), or a part of them. The first call runs
     it as ever and writes down what it does to arrays; a call with other shapes, dtypes, modes or numbers does so again
     (at most 8 programs are kept). The attribute `source` of the function is the program that ran last.
-    TracingError, and nothing changed, where it does what can't be written down, such as an `if` on a tensor's value.
-    PyTorch's other arguments are accepted and change nothing.
+    With `donate` the tensors in .grad, and their memory, serve again in the next call: clone one that is to be kept.
+    PyTorch's other arguments are accepted and change nothing. TracingError, and nothing changed, where the function
+    does what can't be written down, such as an `if` on a tensor's value.
     """
     if model is None:
         return functools.partial(compile, donate=donate, disable=disable)
@@ -131,7 +132,9 @@ class Programs:
                 joint = Joint(recorder, result)
             snapshot.check()
             frames = [*recorder.frames.values()]
-            made = Specialisation(recorder, self.model, args, kwargs, result, frames, joint, not self.assumed)
+            made = Specialisation(
+                recorder, self.model, args, kwargs, result, frames, joint, not self.assumed, self.donate
+            )
         except TracingError:
             recorder.undo()
             raise

@@ -12,14 +12,14 @@ import builtins
 import keyword
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from minigrad.program.buffers import Buffers, dense
 from minigrad.program.origins import where_text
-from minigrad.program.representation import Kind, Method, Statement, Trace, Value, mapped
+from minigrad.program.representation import Kind, Method, Statement, Storage, Trace, Value, mapped
 from minigrad.program.symbol import TracingError
 
 INFIX: dict[Any, str] = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", operator.add: "+",
@@ -36,7 +36,7 @@ LITERALS = (bool, int, str, type(None), type(Ellipsis))
 class Lowering:
     """Writes the lines of a trace; `names` are those of the inputs that are looked up in each call."""
 
-    def __init__(self, trace: Trace, names: dict[Value, str]) -> None:
+    def __init__(self, trace: Trace, names: dict[Value, str], donated: Iterable[Storage] = ()) -> None:
         self.trace = trace
         self.names = dict(names)
         self.space: dict[str, Any] = {}  # what the names in the lines are bound to
@@ -52,8 +52,7 @@ class Lowering:
         self.lines: list[str] = []
         self.renewal: list[str] = []
         self.written = trace.written()
-        self.kept = {v.storage for v in trace.results()}
-        self.buffers = Buffers(trace)
+        self.kept = {v.storage for v in trace.results()} - {*donated}
         for v in trace.inputs:
             if v.kind is Kind.NUMBER:
                 self.names[v] = self.name(v.name or "number")
@@ -63,6 +62,7 @@ class Lowering:
         order = [*hoisted(trace)]
         trace.statements = order
         self.buffers = Buffers(trace)
+        self.buffers.last.update(dict.fromkeys(donated, len(order)))  # they outlive the call
         self.place = 0
         comment = ""
         for self.place, s in enumerate(order):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minigrad.autograd import grad_mode
-from minigrad.autograd.node import TensorBase, View
+from minigrad.autograd.node import TensorBase, View, wrap
 from minigrad.program.guards import Guards
 from minigrad.program.joint import Joint
 from minigrad.program.lowering import Lowering
@@ -24,6 +26,7 @@ class Results:
     joint: Joint
     tail: list[str]
     arguments: dict[int, int]  # the numbers of the tensors among the arguments, by their ids
+    donated: dict[int, Value]  # gradients, by their ids, whose tensors and memory serve again
     passing: dict[int, str]  # the names of the gradients that are other tensors in each call
     made: list[TensorBase]  # the tensors that each call makes
     new_grads: list[tuple[Before, TensorBase | None]]
@@ -61,7 +64,11 @@ class Results:
         if self.joint.outputs:
             self.record_joint(values)
         for x in self.made:
-            if not any(x is y for y in self.joint.outputs):
+            if id(x) in self.donated:
+                again = low.bind(wrap(np.empty(0)), "gradient")
+                tail.append(f"{again}._array = {low.array(values[id(x)])}\n{again}._counter = [0]")
+                self.made_names[id(x)] = again
+            elif not any(x is y for y in self.joint.outputs):
                 self.make_tensor(x, values[id(x)])
         for before, now in self.new_grads:
             value = "None" if now is None else self.made_names.get(id(now)) or self.tensor(now)

@@ -43,7 +43,7 @@ class Specialisation(Results):
 
     def __init__(
         self, recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
-        frames: list[FrameType], joint: Joint, assume_zero: bool,
+        frames: list[FrameType], joint: Joint, assume_zero: bool, donate: bool,
     ) -> None:  # fmt: skip
         self.recorder = recorder
         self.run: Run | None = None
@@ -65,7 +65,8 @@ class Specialisation(Results):
         self.find_dynamic()
         self.find_results()
         self.prepare(assume_zero)
-        self.low = Lowering(self.trace, self.dynamic)
+        self.donated = self.given_away() if donate else {}
+        self.low = Lowering(self.trace, self.dynamic, [v.storage for v in self.donated.values()])
         self.guards = Guards(recorder, self.low.bind)
         self.guards.engine()
         self.prelude: list[str] = []
@@ -170,6 +171,16 @@ class Specialisation(Results):
         trace.gradients = [(x, self.value_of(x)) for x in self.made]  # the passes keep it up to date
         trace.rebound = [(self.value_of(b.tensor), self.value_of(b.tensor)) for b in self.replaced]
         trace.outputs, trace.state = [None if x is None else self.value_of(x) for x in self.joint.gradients], []
+
+    def given_away(self) -> dict[int, Value]:
+        """The new gradients whose memory the next call may take again: those that nobody else is given."""
+        values = {id(x): v for x, v in self.trace.gradients if v is not None}
+        storages = [v.storage for v in values.values()]
+        found = {
+            id(x): values[id(x)] for b, x in self.new_grads if x is not None and id(x) in values and not b.grad_read
+        }
+        returned = set(map(id, self.returned))
+        return {i: v for i, v in found.items() if i not in returned and storages.count(v.storage) == 1}
 
     def add_made(self, x: TensorBase) -> None:
         if any(x is y for y in self.made):
