@@ -37,7 +37,7 @@ INSTEAD = {
     ),
     "It is the sum or mean of nn.Embedding's rows": "nn.EmbeddingBag nn.functional.embedding_bag",
     "Leave it out, and call the function or the model as it is: nothing is compiled": (
-        "compile jit compiler export fx onnx"
+        "jit compiler export fx onnx"
     ),
     f"{CPU}. There it does nothing, so leave it out": (
         "cuda.amp amp cuda.set_device cuda.Stream cuda.Event autocast GradScaler "

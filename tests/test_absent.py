@@ -38,7 +38,7 @@ ABSENT = [
     ("torch.optim.LBFGS", AttributeError, "module 'torch.optim' has no attribute 'LBFGS'"),
     ("torch.utils.tensorboard", AttributeError, "module 'torch.utils' has no attribute 'tensorboard'"),
     ("torch.cuda.set_device(0)", AttributeError, "module 'torch.cuda' has no attribute 'set_device'"),
-    ("torch.compile(x)", AttributeError, "module 'torch' has no attribute 'compile'"),
+    ("torch.vmap(x)", AttributeError, "module 'torch' has no attribute 'vmap'"),
     ("x.lgamma()", AttributeError, "'Tensor' object has no attribute 'lgamma'"),
     ("torch.nn.Parameter(x).lgamma", AttributeError, "'Parameter' object has no attribute 'lgamma'"),
     ("torch.Tensor.lgamma", AttributeError, "type object 'Tensor' has no attribute 'lgamma'"),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from compiled_twins import Twin, nothing, run
+from compiled_twins import Twin, equal, nothing, run
 
 import minigrad
 from minigrad import nn, optim
@@ -140,3 +140,59 @@ def test_guards(change: Callable[[Twin], None], optimizer: Any, options: Any, tr
     assert len(traces) <= fewest + 2
     if change in free:
         assert len(traces) == fewest
+
+
+def test_tensors_alone(traces: list[int]) -> None:
+    """The update written with .data, and .grad.data.zero_()."""
+
+    def make() -> Any:
+        T.manual_seed(0)
+        k, b = T.rand(1, requires_grad=True), T.rand(1, requires_grad=True)
+        x = T.linspace(0, 100, 100)
+        y, rate = x + T.randn(100) * 10, 0.0001
+
+        def step() -> Any:
+            if k.grad is not None and b.grad is not None:
+                k.grad.data.zero_()
+                b.grad.data.zero_()
+            loss = T.mean((k.expand_as(x) * x + b.expand_as(x) - y) ** 2)
+            loss.backward()
+            k.data.add_(-rate * k.grad.data)
+            b.data.add_(-rate * b.grad.data)
+            return loss
+
+        return step, k, b
+
+    (eager, *ours), (plain, *theirs) = make(), make()
+    step = T.compile(plain)
+    for _ in range(6):
+        assert eager().item() == step().item()
+        for p, q in zip(ours, theirs, strict=True):
+            equal([p.detach().numpy(), p.grad.numpy(), p._version, p.grad._version],
+                  [q.detach().numpy(), q.grad.numpy(), q._version, q.grad._version])  # fmt: skip
+    assert len(traces) == 2
+
+
+def test_classification(traces: list[int]) -> None:
+    left = []
+    for compiled in (False, True):
+        T.manual_seed(0)
+        net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Dropout(0.25), nn.Linear(6, 3))
+        optimizer = optim.Adam(net.parameters(), lr=0.01)
+        scheduler = optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()  # noqa: B023
+            loss = F.cross_entropy(net(x), y)  # noqa: B023
+            loss.backward()
+            optimizer.step()  # noqa: B023
+            return loss
+
+        f = T.compile(step) if compiled else step
+        found = []
+        for _ in range(8):
+            found.append(f(T.randn(5, 4), T.randint(0, 3, (5,))).item())
+            scheduler.step()
+        left.append([found, *(p.detach().numpy() for p in net.parameters()), T.get_rng_state().numpy()])
+    equal(left[1], left[0])
+    assert len(traces) == 2

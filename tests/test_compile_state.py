@@ -218,7 +218,7 @@ def test_what_is_refused_leaves_everything_as_it_was() -> None:
         with pytest.raises(TracingError):
             T.compile(step)()
         equal(everything(), before)
-        assert np.random.get_state()[2] == draw
+        assert np.random.get_state()[2] == draw and count == 0 and not log
 
 
 def test_out_of_range_targets_raise_before_anything_has_changed() -> None:
@@ -438,3 +438,28 @@ def test_donated_gradients() -> None:
         assert all(again) if options else not any(again)
         left.append(found)
     equal(left[1], left[0])
+
+
+class Noting(nn.Module):
+    """A module that keeps what it computes."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.seen, self.count = how, [], 0
+
+    def forward(self, x: Any) -> Any:
+        if self.how == "append":
+            self.seen.append(x)
+        elif self.how == "count":
+            self.count += 1
+        else:
+            self.last = x
+        return x * 2
+
+
+@pytest.mark.parametrize("how", ["append", "count", "set"])
+def test_modules_that_keep_things(how: str) -> None:
+    net = Noting(how)
+    with pytest.raises(TracingError):
+        T.compile(net)(T.ones(2))
+    assert net.count == 0 and not net.seen and not hasattr(net, "last")

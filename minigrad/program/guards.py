@@ -20,7 +20,7 @@ from minigrad.nn.modules.hooks import everywhere
 from minigrad.nn.modules.module import Module
 from minigrad.optim.lr_scheduler.scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
-from minigrad.program.recorder import Recorder, refused
+from minigrad.program.recorder import Recorder, contents, refused
 
 SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 CONTAINERS = (list, tuple, dict, set)
@@ -88,10 +88,8 @@ def codes_in(code: CodeType) -> Iterator[CodeType]:
 
 @functools.cache
 def globals_read(code: CodeType) -> tuple[str, ...]:
-    """The names that a function, and those defined in it, look up in their module."""
-    found = [
-        i.argval for c in codes_in(code) for i in dis.get_instructions(c) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    ]
+    """The names that a function, and those defined in it, look up or set in their module."""
+    found = [i.argval for c in codes_in(code) for i in dis.get_instructions(c) if "GLOBAL" in i.opname]
     return tuple(dict.fromkeys(found))
 
 
@@ -165,7 +163,11 @@ class Guards:
                 self.require(f"not {place}")
             else:
                 self.same(place, x, frozenset())
-            if isinstance(x, SIMPLE) and not Same(x)(vars(module).get(name)):
+            was, now = self.recorder.contents[id(module), name], contents(x)
+            same = len(was) == len(now) and all(a is b for a, b in zip(was, now, strict=True))
+            if not same and isinstance(x, list):
+                x[:] = was
+            if not same or (isinstance(x, SIMPLE) and not Same(x)(vars(module).get(name))):
                 raise refused(f"it changes the attribute {name!r} of {type(module).__name__}", "Change it outside")
 
     def optimizers(self) -> None:
@@ -293,37 +295,40 @@ class Snapshot:
     """What a function reaches by name, before it is traced: what it changes there a program would not change again."""
 
     def __init__(self, function: Any) -> None:
-        self.places: list[tuple[str, Callable[[], Any], Same]] = []
+        self.places: list[tuple[str, Callable[[], Any], Callable[[Any], Any], Same]] = []
         root = plain_function(getattr(function, "__wrapped__", function))
         if root is not None:
             self.look(root, 2)
         owner = getattr(function, "__self__", None)
         if root is not None and owner is not None and is_users(owner):
-            self.places.append(("self", lambda: owner, Same(owner, names_read(root.__code__))))
+            self.places.append(("self", lambda: owner, id, Same(owner, names_read(root.__code__))))
 
     def look(self, function: FunctionType, depth: int) -> None:
-        code, names = function.__code__, names_read(function.__code__)
-        found = [
-            (name, functools.partial(function.__globals__.get, name))
+        code, space = function.__code__, function.__globals__
+        found: list[Any] = [
+            (name, functools.partial(space.get, name), functools.partial(space.__setitem__, name))
             for name in globals_read(code)
-            if name in function.__globals__
         ]
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            found.append((name, functools.partial(getattr, cell, "cell_contents", None)))
-        for name, get in found:
+            get = functools.partial(getattr, cell, "cell_contents", None)
+            found.append((name, get, functools.partial(setattr, cell, "cell_contents")))
+        for name, get, put in found:
             x = get()
             if isinstance(x, LRScheduler):
-                self.places.append((name, functools.partial(getattr, x, "last_epoch"), Same(x.last_epoch)))
+                self.places.append((name, functools.partial(getattr, x, "last_epoch"), id, Same(x.last_epoch)))
             elif not isinstance(x, ModuleType):
-                self.places.append((name, get, Same(x, names)))
+                self.places.append((name, get, put, Same(x, names_read(code))))
                 inner = plain_function(x)
                 if depth and inner is not None and inner.__code__.co_filename not in INTERNAL:
                     self.look(inner, depth - 1)
 
     def check(self) -> None:
         """TracingError where the function has changed something."""
-        for name, get, same in self.places:
+        for name, get, put, same in self.places:
             if not same(get()):
+                if same.kind is list:
+                    same.x[:] = [part.x for _, part in same.parts]
+                put(same.x)
                 raise refused(
                     f"it changes {name!r}, which a program would not do again",
                     "Return the tensors, and change what is outside there",

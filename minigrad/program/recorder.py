@@ -18,7 +18,7 @@ from minigrad.program.spellings import READABLE
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
 from minigrad.program.tracing import SLOT, WRITING, Tracer
 
-GETTER = "__getattribute__"
+GETTER, SETTER = "__getattribute__", "__setattr__"
 FIELDS = ("_counter", "_grad", "_node", "_requires_grad", "_view")
 SLOTS: dict[str, Any] = {name: TensorBase.__dict__[name] for name in FIELDS}
 LAYOUT = {name: READABLE[name] for name in ("fill", "broadcast", "getitem")}  # kernels that ask what no symbol knows
@@ -54,6 +54,7 @@ class Recorder(Tracer):
         self.own: set[int] = set()  # the ids of the tensors that were made in the trace
         self.copies: dict[int, tuple[Any, Any]] = {}  # arrays that were written to, and what they held
         self.read: dict[tuple[int, str], tuple[Module, str, Any]] = {}  # attributes of modules
+        self.contents: dict[tuple[int, str], list[Any]] = {}  # what was in those that are lists, sets, dicts
         self.drawn: list[tuple[Any, Any]] = []  # generators, and their states
         self.groups: list[tuple[dict[str, Any], dict[str, Any]]] = []  # of the optimizers: now, and before
         self.states: list[tuple[Optimizer, Any, dict[Any, dict[str, Any]], bool]] = []
@@ -67,13 +68,16 @@ class Recorder(Tracer):
         self.pythons = random.getstate()
         for name, slot in SLOTS.items():
             setattr(TensorBase, name, property(self.getter(name, slot), self.setter(name, slot)))
+        self.module_setter = Module.__setattr__
         setattr(Module, GETTER, self.attribute_reader())
+        setattr(Module, SETTER, self.attribute_writer())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
         for name, slot in SLOTS.items():
             setattr(TensorBase, name, slot)
         delattr(Module, GETTER)
+        setattr(Module, SETTER, self.module_setter)
         super().__exit__(kind, error, traceback)
 
     def undo(self) -> None:
@@ -159,9 +163,22 @@ class Recorder(Tracer):
                 for key in own if name == "__dict__" else (name,):
                     if key in own and (id(module), key) not in self.read:
                         self.read[id(module), key] = module, key, own[key]
+                        self.contents[id(module), key] = contents(own[key])
             return found
 
         return read
+
+    def attribute_writer(self) -> Callable[[Module, str, Any], None]:
+        def write(module: Module, name: str, value: Any) -> None:
+            frame = self.user_frame()
+            if threading.get_ident() == self.thread and frame is not None and "_buffer_names" in vars(module):
+                raise TracingError(
+                    f"{frame.f_code.co_filename}:{frame.f_lineno}: the function sets the attribute {name!r} of "
+                    f"{type(module).__name__}, which a program would not do again. Return the value, and set it outside"
+                )
+            self.module_setter(module, name, value)
+
+        return write
 
     # what is written down
 
@@ -212,6 +229,11 @@ class Recorder(Tracer):
             entries = {p: dict(found) for p, found in optimizer.state.items()}
             self.states.append((optimizer, optimizer.state, entries, optimizer._opt_called))
             self.groups += [(group, dict(group)) for group in optimizer.param_groups]
+
+
+def contents(x: Any) -> list[Any]:
+    """What is in a list, a set or a dict; nothing for anything else."""
+    return [*x, *(x.values() if isinstance(x, dict) else ())] if isinstance(x, (list, set, dict)) else []
 
 
 def refused(what: str, instead: str) -> TracingError:
