@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from minigrad.autograd.graph import accumulate, grad, sweep
 from minigrad.autograd.node import INTERNAL, line_of
-from minigrad.program.representation import Phase, Statement
+from minigrad.program.representation import Phase, Statement, Value
 from minigrad.program.symbol import Symbol, TracingError
 
 PACKAGE = Path(__file__).parents[1]
@@ -68,19 +68,22 @@ class Origins:
     def note_gradient(self, statement: Statement, edge: Any) -> None:
         statement.edge = edge
         for value in statement.results:
-            if edge is not None and edge not in value.gradient_of:
-                value.gradient_of.append(edge)
+            self.note(edge, value)
+
+    def note(self, edge: Any, value: Value) -> None:
+        if edge is not None and all(edge is not e for e in value.gradient_of):  # leaves can't be compared by ==
+            value.gradient_of.append(edge)
 
     def note_gradients(self, found: dict[str, Any], statement: Statement) -> None:
         """Note what a sweep's arrays are the gradients of."""
         node = found.get("node")
-        self.roots += [edge for edge, _ in found["seeds"] if edge not in self.roots]
+        self.roots += [edge for edge, _ in found["seeds"] if all(edge is not e for e in self.roots)]
         statement.edge = found.get("edge")
         statement.label = node.label if node is not None else ""
         pairs = [*found.get("gradients", {}).items(), (node, found.get("g"))]
         for edge, g in pairs:
-            if edge is not None and isinstance(g, Symbol) and edge not in g._value.gradient_of:
-                g._value.gradient_of.append(edge)
+            if isinstance(g, Symbol):
+                self.note(edge, g._value)
 
     def refuse(self, what: str) -> NoReturn:
         """TracingError, which names the user's line."""
