@@ -30,7 +30,13 @@ def seed_of(x: TensorBase) -> TensorBase:
     made = object.__new__(type(x))
     real = SLOT.__get__(x)
     SLOT.__set__(made, np.ones(real.shape, real.dtype))
-    for name, value in {"_counter": [0], "_grad": None, "_node": None, "_requires_grad": False, "_view": None}.items():
+    for name, value in {
+        "_counter": [0, None],
+        "_grad": None,
+        "_node": None,
+        "_requires_grad": False,
+        "_view": None,
+    }.items():
         SLOTS[name].__set__(made, value)
     return made
 

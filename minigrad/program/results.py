@@ -50,14 +50,7 @@ class Results:
         for name, counter, versions in counters.values():
             count = list.__getitem__(counter, 0) - versions[0]
             if count:
-                note = f"{low.bind(counter[1], 'by')}, {low.bind(counter[2], 'where')}"
-                if name in low.space:
-                    tail.append(
-                        f"{name}[0] += {count}\nif {name}[2] is not {low.bind(counter[2], 'where')}:\n    "
-                        f"{name}[1:] = {note}"
-                    )
-                else:
-                    tail.append(f"{name}[:] = {name}[0] + {count}, {note}")
+                tail.append(f"{name}[0] += {count}\n{name}[1] = {low.bind(counter[1], 'note')}")
         values = {id(x): v for x, v in self.trace.gradients if v is not None}
         self.done: set[str] = set()
         self.made_names = {id(x): f"out{i}" for i, x in enumerate(self.made)}
@@ -66,7 +59,7 @@ class Results:
         for x in self.made:
             if id(x) in self.donated:
                 again = low.bind(wrap(np.empty(0)), "gradient")
-                tail.append(f"{again}._array = {low.array(values[id(x)])}\n{again}._counter = [0]")
+                tail.append(f"{again}._array = {low.array(values[id(x)])}\n{again}._counter = [0, None]")
                 self.made_names[id(x)] = again
             elif not any(x is y for y in self.joint.outputs):
                 self.make_tensor(x, values[id(x)])
@@ -115,7 +108,7 @@ class Results:
         elif type(counter) is grad_mode.Untracked:
             text = f"{low.bind(grad_mode.Untracked, 'Untracked')}()"
         else:
-            text = f"[*{low.bind(list(counter), 'counter')}]" if counter != [0] else "[0]"
+            text = f"[*{low.bind(list(counter), 'counter')}]" if counter[0] else "[0, None]"
         self.done.add(name)
         new = low.bind(object.__new__, "new")
         self.tail += [
