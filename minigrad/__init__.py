@@ -50,7 +50,6 @@ from minigrad.metadata import int16 as short
 from minigrad.metadata import int32 as int
 from minigrad.metadata import int64 as long
 from minigrad.printing import set_printoptions
-from minigrad.program.compiled import compile
 from minigrad.random import (
     Generator,
     default_generator,
@@ -68,6 +67,7 @@ from minigrad.ops import *  # isort: skip  # after minigrad.tensor, the module, 
 
 if TYPE_CHECKING:  # imported when it is first used: absent.LATER
     from minigrad import program
+    from minigrad.program.compiled import compile
 
 __version__ = "0.1.0"
 

@@ -56,7 +56,7 @@ INSTEAD = {
 }  # fmt: skip
 
 # Names of minigrad's own that are imported when they are first used, since `import minigrad` is to be quick.
-LATER = {("minigrad", "program"): "minigrad.program"}
+LATER = {("minigrad", "program"): "minigrad.program", ("minigrad", "compile"): "minigrad.program.compiled"}
 
 
 @functools.cache
