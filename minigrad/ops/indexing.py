@@ -25,10 +25,6 @@ BASIC = {int, slice, type(None), type(Ellipsis)}
 
 def numpy_index(i: Any) -> Any:
     """One index of PyTorch's (an int, a slice, None, ..., a bool, a mask, an index tensor, a list) as NumPy's."""
-    if isinstance(i, TensorBase):
-        i = i._array
-    if isinstance(i, (np.ndarray, np.bool_)):
-        return array_index(i)
     if i is None or i is Ellipsis or isinstance(i, bool):
         return i
     if isinstance(i, slice):
@@ -38,6 +34,10 @@ def numpy_index(i: Any) -> Any:
         if step is not None and step <= 0:
             raise ValueError(f"step must be greater than zero, got {step}: flip() reverses a tensor")
         return slice(start, stop, step)
+    if isinstance(i, TensorBase):
+        i = i._array
+    if isinstance(i, (np.ndarray, np.bool_)):
+        return array_index(i)
     if isinstance(i, (list, tuple, range)):
         array = np.asarray([x._array.item() if isinstance(x, TensorBase) else x for x in i])
         return array if array.size else array.astype(np.int64)
