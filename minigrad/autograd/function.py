@@ -27,6 +27,7 @@ from minigrad.autograd.node import (
     View,
     attach,
     caller,
+    kept,
     next_number,
     record,
     shown_at,
@@ -95,7 +96,7 @@ class FunctionCtx:
             number = next((j for j, out in enumerate(outputs) if x is not None and out is x), None)
             self._saved.append(x if number is None else (x._array, x._counter, number))
             if x is not None:
-                node.checks.append((f"saved tensor {i}", x._counter, x._counter[0]))
+                node.checks.append(kept(f"saved tensor {i}", x._counter))
         self._to_save = ()
 
     def _gradients(self, g: Any) -> Parts:

@@ -60,7 +60,7 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
             arrays.append(x)
         bit <<= 1
     if out is not None:
-        return cast("Tensor", write_out(primitive, arrays, params, needs, out))
+        return write_out(primitive, arrays, params, needs, out)  # type: ignore[no-any-return]
     try:
         quiet = here["quiet"]
         result = quiet(primitive.function, *arrays, **params) if params else quiet(primitive.function, *arrays)
@@ -329,9 +329,11 @@ def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> N
 
 def own(g: Any, taken: set[int]) -> Array:
     """A gradient as an array that nobody else holds: a copy where it is a view, or `taken` (by its id) already."""
-    number = id(g)
-    if type(g) is not np.ndarray or g.base is not None or number in taken:
+    if type(g) is not ndarray:
         return np.copy(g, order="C")
+    number = id(g)
+    if g.base is not None or number in taken:
+        return g.copy()
     taken.add(number)
     return g
 

@@ -18,7 +18,19 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import Untracked, state
 from minigrad.autograd.hooks import watch
-from minigrad.autograd.node import Array, Node, Part, TensorBase, View, as_array, caller, record, shape_error, wrap
+from minigrad.autograd.node import (
+    Array,
+    Node,
+    Part,
+    TensorBase,
+    View,
+    as_array,
+    caller,
+    kept,
+    record,
+    shape_error,
+    wrap,
+)
 from minigrad.derivatives import table
 from minigrad.kernels import Geometry, cast, put_strided, strided
 from minigrad.metadata import dtype_of
@@ -77,7 +89,8 @@ def bump(tensor: TensorBase, name: str) -> None:
     if type(counter) is Untracked:  # they have no versions
         return
     counter[0] += 1
-    counter[1] = name, caller()
+    if counter[1] is not None:  # else no node keeps the array, so none will ask
+        counter[1] = name, caller()
 
 
 class Target(TensorBase):
@@ -90,13 +103,11 @@ class Target(TensorBase):
         self._node, self._requires_grad = None, False
 
 
-def write_out(
-    primitive: Primitive, arrays: list[Any], params: dict[str, Any], needs: int, out: Tensor | Target
-) -> Tensor | Target:
+def write_out(primitive: Primitive, arrays: list[Any], params: dict[str, Any], needs: int, out: Tensor | Target) -> Any:
     """Run an operation with its result going into `out`. RuntimeError where gradients would be lost."""
     if not isinstance(out, TensorBase):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
-    if state.grad and (needs or out._requires_grad):
+    if (needs or out._requires_grad) and state.grad:
         raise RuntimeError(
             "functions with out=... arguments don't support automatic differentiation, but one of the arguments "
             "requires grad. Drop out=, or compute under torch.no_grad()"
@@ -157,7 +168,8 @@ def castable(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
 
 def check_writable(tensor: Tensor) -> None:
     """RuntimeError where an in-place write to `tensor` would make gradients wrong, or write one place twice."""
-    check_inference(tensor)
+    if type(tensor._counter) is Untracked:
+        check_inference(tensor)
     if tensor._view is not None:
         refresh(tensor)
         base = tensor._view.base
@@ -177,7 +189,7 @@ def check_writable(tensor: Tensor) -> None:
         raise RuntimeError(
             "the tensor shares the memory of a read-only array (or buffer), which can't be written to: use .clone()"
         )
-    if state.grad and tensor._requires_grad and tensor._node is None:
+    if tensor._requires_grad and tensor._node is None and state.grad:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation. "
             "Write under torch.no_grad(), or use the out-of-place form"
@@ -271,7 +283,7 @@ def commit(tensor: Tensor, result: Tensor, name: str) -> None:
     assert node is not None
     if node.plan.out and node.saved is not None:  # what a rule keeps of the result is the tensor itself from now on
         node.saved["out"] = tensor._array
-        node.checks = [c if c[0] != "out" else ("out", tensor._counter, tensor._counter[0]) for c in node.checks]
+        node.checks = [c if c[0] != "out" else kept("out", tensor._counter) for c in node.checks]
     if tensor._view is None:
         set_node(tensor, node)
         return

@@ -30,6 +30,7 @@ PACKAGE = os.path.dirname(os.path.dirname(__file__))
 INTERNAL = frozenset(os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names)
 next_number = itertools.count().__next__
 NOTHING: list[Any] = []  # the checks of all nodes that keep no arrays: one list, since a deep graph has many of them
+UNWRITTEN = ("", None)  # the last write, where a node keeps the array and none came since
 _new = object.__new__
 
 
@@ -39,7 +40,9 @@ class TensorBase:
     __slots__ = ("__weakref__", "_array", "_counter", "_grad", "_node", "_requires_grad", "_view")
 
     _array: Array
-    _counter: list[Any]  # [version, (name, place) of the last in-place write]; one list for all views of a storage
+    # [version, (name, place) of the last in-place write], one list for all views of a storage. While no node keeps the
+    # array, nobody will ask for that name and place: they are None, and the place is not looked for.
+    _counter: list[Any]
     _grad: Tensor | None
     _node: Node | None  # the operation that made it; None for a leaf
     _requires_grad: bool
@@ -327,6 +330,14 @@ def place(where: Where) -> str:
     return f"{filename}:{line}"
 
 
+def kept(name: str, counter: list[Any]) -> tuple[str, list[Any], int]:
+    """What a node that keeps an array notes of its storage; from now on a write there leaves its name and place."""
+    version = counter[0]
+    if counter[1] is None:
+        counter[1] = UNWRITTEN
+    return name, counter, version
+
+
 def record(
     primitive: Primitive,
     inputs: Sequence[Any],
@@ -349,7 +360,7 @@ def record(
         edges.append((x._node or x, rule, arrays[i].shape))
     if plan.out:
         params["out"] = out
-        node.checks = checks = [("out", counter, counter[0])]
+        node.checks = checks = [kept("out", counter)]
     else:
         node.checks = checks = [] if plan.saves else NOTHING
     for name, i in plan.saves:
@@ -357,7 +368,9 @@ def record(
         x = inputs[i]
         if isinstance(x, TensorBase):
             storage = x._counter
-            checks.append((name, storage, storage[0]))
+            checks.append((name, storage, storage[0]))  # as kept(), written out
+            if storage[1] is None:
+                storage[1] = UNWRITTEN
     for name, i, attribute in plan.metadata:
         params[name] = getattr(arrays[i], attribute)
     node.saved = params

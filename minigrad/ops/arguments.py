@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def convert(x: Any, target: np.dtype[Any]) -> Any:
     """A tensor or a number as a tensor of the given dtype."""
     if isinstance(x, TensorBase):
         if x._array.dtype == target:
-            return cast("Tensor", x)
+            return x
         return apply(kernels.cast if target.kind == "f" else kernels.discrete, x, dtype=target)
     return wrap(np.asarray(x).astype(target))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 WHOLE = slice(None)
+INDICES = {np.dtype(t) for t in (np.bool_, np.int64, np.int32)}
 BASIC = {int, slice, type(None), type(Ellipsis)}
 
 
@@ -33,23 +34,13 @@ def numpy_index(i: Any) -> Any:
         if step is not None and step <= 0:
             raise ValueError(f"step must be greater than zero, got {step}: flip() reverses a tensor")
         return slice(start, stop, step)
-    if isinstance(i, (list, tuple, range)):
-        array = np.asarray([x._array.item() if isinstance(x, TensorBase) else x for x in i])
-        return array if array.size else array.astype(np.int64)
     if isinstance(i, TensorBase):
         i = i._array
     if isinstance(i, (np.ndarray, np.bool_)):
-        if i.dtype == np.uint8:
-            if i.ndim:
-                warnings.warn(
-                    "indexing with dtype torch.uint8 is deprecated: use torch.bool", UserWarning, stacklevel=4
-                )
-            i = i.astype(bool)
-        if i.dtype not in (np.bool_, np.int64, np.int32):
-            raise IndexError(
-                f"tensors used as indices must be long, int, byte or bool tensors, got {i.dtype}: convert with .long()"
-            )
-        return i.copy() if i.ndim else i.item()  # a copy: the backward pass needs the index as it was
+        return array_index(i)
+    if isinstance(i, (list, tuple, range)):
+        array = np.asarray([x._array.item() if isinstance(x, TensorBase) else x for x in i])
+        return array if array.size else array.astype(np.int64)
     if isinstance(i, (str, bytes)):
         raise TypeError(
             f"new(): invalid data type '{type(i).__name__}': a tensor is indexed by ints, slices, masks, index tensors"
@@ -61,6 +52,19 @@ def numpy_index(i: Any) -> Any:
             "only integers, slices (`:`), ellipsis (`...`), None and long or byte tensors are valid indices, got "
             f"{i} ({type(i).__name__})"
         ) from None
+
+
+def array_index(i: Any) -> Any:
+    """A mask, or an array of ints, as an index; an array of one of them without dims as a bool or an int."""
+    if i.dtype.char == "B":
+        if i.ndim:
+            warnings.warn("indexing with dtype torch.uint8 is deprecated: use torch.bool", UserWarning, stacklevel=5)
+        i = i.astype(bool)
+    if i.dtype not in INDICES:
+        raise IndexError(
+            f"tensors used as indices must be long, int, byte or bool tensors, got {i.dtype}: convert with .long()"
+        )
+    return i.copy() if i.ndim else i.item()  # a copy: the backward pass needs the index as it was
 
 
 def width(i: Any) -> int:

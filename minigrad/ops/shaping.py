@@ -12,7 +12,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import Dims, axes_of, axis_of, convert, ints, promote, require_tensor, result_dtype
+from minigrad.ops.arguments import Dims, axes_of, axis_of, ints, promote, require_tensor
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -22,7 +22,7 @@ def completed(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
     """A shape with its -1 worked out; RuntimeError where it doesn't fit `size` elements."""
     known = math.prod(shape)
     if -1 not in shape:
-        if known == size and min(shape, default=0) >= 0:
+        if known == size and (not shape or min(shape) >= 0):
             return shape
     elif known < 0 and size % known == 0 and shape.count(-1) == 1 and min(shape) == -1:
         i = shape.index(-1)
@@ -242,10 +242,12 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     tensors = tensor_list(tensors, "cat")
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    dtype = result_dtype(*tensors)
-    tensors = [convert(x, dtype) for x in tensors]
+    if len({x._array.dtype for x in tensors}) > 1:
+        tensors = list(promote(*tensors))
     # PyTorch skips tensors of shape (0,), whatever the shape of the others.
-    shape = next((x._array.shape for x in tensors if x._array.shape != (0,)), (0,))
+    shape = tensors[0]._array.shape
+    if shape == (0,):
+        shape = next((x._array.shape for x in tensors if x._array.shape != (0,)), (0,))
     axis = axis_of(dim, len(shape)) if shape != (0,) else 0
     for i, x in enumerate(tensors):
         other = x._array.shape
@@ -261,7 +263,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
                 f"Sizes of tensors must match except in dimension {axis}. Expected shape {list(shape)} but got shape "
                 f"{list(other)} for tensor number {i} in the list."
             )
-    sizes = tuple(x._array.shape[axis] for x in tensors)
+    sizes = tuple([x._array.shape[axis] for x in tensors])
     return apply(kernels.concatenate, *tensors, sizes=sizes, axis=axis, out=out)
 
 

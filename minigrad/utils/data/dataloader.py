@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd.node import TensorBase
+from minigrad.autograd.node import TensorBase, wrap
 from minigrad.metadata import float64
 from minigrad.ops import as_tensor, stack, tensor
 from minigrad.random import Generator, default_generator
@@ -144,8 +144,8 @@ class DataLoader:
 
     def _batch(self, indices: list[int]) -> Any:
         fast = type(self.dataset) is TensorDataset and self.collate_fn is default_collate
-        if fast and all(type(i) is int for i in indices):
-            return list(self.dataset[list(indices)])  # the same as stacking samples, in one step
+        if fast and {*map(type, indices)} == {int}:
+            return list(self.dataset[wrap(np.array(indices))])  # the same as stacking samples, in one step
         return self.collate_fn([self.dataset[i] for i in indices])
 
     def _iterate(self) -> Iterator[Any]:

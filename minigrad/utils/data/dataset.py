@@ -47,7 +47,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(x[index] for x in self.tensors)
+        return tuple([x[index] for x in self.tensors])
 
     def __len__(self) -> int:
         return len(self.tensors[0])
