@@ -19,7 +19,7 @@ import numpy as np
 from minigrad.autograd.grad_mode import enable_grad, no_grad, state
 from minigrad.autograd.graph import below
 from minigrad.autograd.hooks import users_code
-from minigrad.autograd.node import Dropped, Node, TensorBase, next_number, place
+from minigrad.autograd.node import UNWRITTEN, Dropped, Node, TensorBase, kept, next_number, place
 from minigrad.nn.modules.container import Sequential
 from minigrad.random import get_rng_state, set_rng_state
 
@@ -50,7 +50,7 @@ class Segment:
 
     def note(self, tensors: Iterator[Any]) -> None:
         for x in tensors:
-            self.outside.setdefault(x, (x._array, x._counter[0]))
+            self.outside.setdefault(x, (x._array, kept("", x._counter)[2]))
 
     def drop(self, outputs: Any, since: int) -> None:
         """Drop what the nodes between the outputs and those made before `since` have saved."""
@@ -251,8 +251,9 @@ def description(node: Node) -> tuple[str, dict[str, Any]]:
 
 def modified(x: Any, version: int) -> RuntimeError:
     """The error for a tensor that is no longer what the function read."""
-    now, by = x._counter
-    written = f" It was last written by {by[0]} at {place(by[1])}." if by else " Its .data was replaced."
+    now, written_by = x._counter
+    by, where = written_by or UNWRITTEN
+    written = f" It was last written by {by} at {place(where)}." if by else " Its .data was replaced."
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: a tensor of "
         f"shape {list(x.shape)} that a checkpointed function reads is at version {now}; expected version {version} "
