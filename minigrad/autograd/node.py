@@ -30,7 +30,7 @@ PACKAGE = os.path.dirname(os.path.dirname(__file__))
 INTERNAL = frozenset(os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names)
 next_number = itertools.count().__next__
 NOTHING: list[Any] = []  # the checks of all nodes that keep no arrays: one list, since a deep graph has many of them
-UNWRITTEN = ("", None)  # the last write, where a node keeps the array and none came since
+UNWRITTEN: tuple[str, Any] = ("", None)  # the last write, where a node keeps the array and none came since
 _new = object.__new__
 
 
