@@ -196,3 +196,37 @@ def test_classification(traces: list[int]) -> None:
         left.append([found, *(p.detach().numpy() for p in net.parameters()), T.get_rng_state().numpy()])
     equal(left[1], left[0])
     assert len(traces) == 2
+
+
+def test_functions_in_closures_are_looked_into() -> None:
+    """A number that a closure in a closure reads is relied on: where it changes, so does the program."""
+
+    def twin(compiled: bool) -> tuple[Any, Any, Any]:
+        T.manual_seed(0)
+        w, factor = T.randn(2, 1, requires_grad=True), 2.0
+        x, y = T.randn(10, 2), T.randn(10, 1)
+
+        def predict(x: Any) -> Any:
+            return x.matmul(w) * factor
+
+        def step() -> Any:
+            loss = (predict(x) - y).pow(2).sum()
+            loss.backward()
+            with T.no_grad():
+                w.sub_(w.grad, alpha=0.01)
+                w.grad.zero_()
+            return loss
+
+        def change(to: float) -> None:
+            nonlocal factor
+            factor = to
+
+        return (T.compile(step) if compiled else step), change, w
+
+    (eager, change_eager, v), (step, change, w) = twin(False), twin(True)
+    for i in range(6):
+        if i == 4:
+            change_eager(3.0)
+            change(3.0)
+        assert eager().item() == step().item()
+        assert v.detach().equal(w.detach())

@@ -90,8 +90,10 @@ def polynomial(api: API, problem: Problem) -> Training:
 
     training = api.supervised(problem, T.nn.Linear(3, 1), T.nn.MSELoss(), draws())
 
+    train_on = training.train
+
     def train(random: Any) -> Any:
-        return training.train(*get_batch(random))
+        return train_on(*get_batch(random))
 
     return replace(training, train=train)
 

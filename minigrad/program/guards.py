@@ -231,13 +231,17 @@ class Guards:
             self.add_methods(
                 functions, [owner, *(f.f_locals.get(f.f_code.co_varnames[0]) for f in frames if f.f_code.co_argcount)]
             )
-        for code, found in list(functions.items()):
+        pending = [*functions.items()]
+        for code, found in pending:  # grows while it is walked
             if code not in ran:
                 continue
             for name, cell in zip(code.co_freevars, found.__closure__ or (), strict=True):
-                self.variable(
-                    f"{self.bind(cell, 'cell_of_' + name)}.cell_contents", cell.cell_contents, code, name
-                )  # of a function that ran, all cells are full
+                content = cell.cell_contents  # of a function that ran, all cells are full
+                self.variable(f"{self.bind(cell, 'cell_of_' + name)}.cell_contents", content, code, name)
+                inner = plain_function(content)
+                if inner is not None and inner.__code__ not in functions:
+                    functions[inner.__code__] = inner
+                    pending.append((inner.__code__, inner))
         known = {c for code in functions for c in codes_in(code)}
         for frame in frames:
             code = frame.f_code
