@@ -460,5 +460,5 @@ def test_descending_in_pieces_gives_the_same_bits(shape: tuple[int, ...], transp
         x = x.T
         y = y.T.copy()
     expected = x - 0.1 * y
-    descend(x, y, 0.1)
+    descend(x, y, rate=0.1)
     np.testing.assert_array_equal(x, expected)

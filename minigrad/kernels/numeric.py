@@ -187,9 +187,10 @@ def mse_loss(x: Array, y: Array, *, reduction: str) -> Array:
 PIECE = 65536  # numbers at a time, so that temporaries stay in the cache
 
 
-def descend(x: Array, y: Array, rate: float) -> None:
+@dispatched
+def descend(x: Array, y: Array, *, rate: float) -> None:
     """x -= rate * y in place. A temporary as large as the parameters of a wide layer costs more than the arithmetic."""
-    if x.size <= PIECE or type(x) is not np.ndarray or not (x.flags.c_contiguous and y.flags.c_contiguous):
+    if not (x.flags.c_contiguous and y.flags.c_contiguous):
         x -= rate * y
         return
     x, y, step = x.reshape(-1), y.reshape(-1), np.empty(PIECE, x.dtype)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from minigrad.autograd.node import wrap
-from minigrad.kernels import descend
+from minigrad.kernels import PIECE, descend
 from minigrad.optim.optimizer import Gradients, Optimizer
 from minigrad.tensor import Tensor
 
@@ -66,4 +66,7 @@ class SGD(Optimizer):
                     buffer._array *= momentum
                     buffer._array += (1 - group["dampening"]) * grad
                 grad = grad + momentum * buffer._array if group["nesterov"] else buffer._array
-            descend(p._array, grad, lr)
+            if p._array.size > PIECE:
+                descend(p._array, grad, rate=lr)
+            else:
+                p._array -= lr * grad

@@ -14,7 +14,7 @@ from minigrad.autograd.node import TensorBase
 from minigrad.nn.modules.module import Module
 from minigrad.optim.optimizer import Optimizer
 from minigrad.program.representation import Kind, Statement, Storage, Value, check, mapped
-from minigrad.program.spellings import READABLE
+from minigrad.program.spellings import OPAQUE, READABLE
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
 from minigrad.program.tracing import SLOT, WRITING, Tracer
 
@@ -47,6 +47,7 @@ class Recorder(Tracer):
     """Traces a function in order to compile it; where that fails, it leaves everything as it found it."""
 
     spellings = LAYOUT
+    opaque = OPAQUE | {"descend"}
 
     def __init__(self) -> None:
         super().__init__()

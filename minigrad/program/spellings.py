@@ -17,6 +17,7 @@ READABLE: dict[str, Callable[..., Any]] = {
     "fill": lambda x, y: np.broadcast_to(y, x.shape).astype(x.dtype),
     "getitem": lambda x, index: getitem(x, index),
     "mse_loss": lambda x, y, reduction: mse_loss(x, y, reduction),
+    "descend": lambda x, y, rate: descend(x, y, rate),
 }
 
 # These fill arrays of their own, call LAPACK or look at values: a program calls them, and has their definitions above.
@@ -38,3 +39,8 @@ def mse_loss(x: Any, y: Any, reduction: str) -> Any:
     d = (x - y).ravel()
     total = d.dot(d)
     return total if reduction == "sum" else total / d.size
+
+
+def descend(x: Any, y: Any, rate: Any) -> None:
+    """In one piece."""
+    x -= rate * y

@@ -15,7 +15,7 @@ import linecache
 import operator
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import below
 from minigrad.autograd.node import INTERNAL, TensorBase
 from minigrad.derivatives import table
+from minigrad.kernels import descend
 from minigrad.optim.optimizer import Optimizer
 from minigrad.program.origins import OPTIM, PACKAGE, Origins
 from minigrad.program.representation import Kind, Method, Statement, Storage, Trace, Value, check, mapped
@@ -40,7 +41,7 @@ SHOWING = frozenset(
 METADATA = {np.may_share_memory, np.shares_memory, np.shape, np.ndim, np.size, np.result_type, np.can_cast,
             np.broadcast_shapes, np.iscomplexobj}  # fmt: skip
 # functions that write to their first argument
-WRITING = {operator.setitem, np.copyto, Method("fill"), Method("sort")}
+WRITING = {operator.setitem, np.copyto, descend, Method("fill"), Method("sort")}
 DRAWS = ("uniform", "normal", "permutation", "integers", "random", "exponential", "geometric", "log_normal", "cauchy",
          "poisson", "choices")  # fmt: skip
 UFUNC_OF: dict[Any, Any] = {operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply,
@@ -68,6 +69,7 @@ class Tracer(Origins):
     """Writes down what one thread does to arrays, while it is entered."""
 
     spellings: Mapping[str, Callable[..., Any]] = READABLE  # instead of the bodies of these kernels
+    opaque: Set[str] = OPAQUE  # kernels that stay one call
 
     def __init__(self, numbers_may_be_shown: bool = False) -> None:
         """`numbers_may_be_shown`: what .item() gives is only looked at; what is decided by it is not of the program."""
@@ -339,7 +341,7 @@ class Tracer(Origins):
         name = kernel.__name__
         self.calls.append(name)
         try:
-            if name in OPAQUE:
+            if name in self.opaque:
                 return self.call(function, args, kwargs)
             # A body may use methods of one array on another: all of them are symbols.
             args = tuple(self.symbol(self.operand(x)) if isinstance(x, np.ndarray) else x for x in args)
