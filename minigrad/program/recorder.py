@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd.node import TensorBase
+from minigrad.autograd.node import INTERNAL, TensorBase
 from minigrad.nn.modules.module import Module
 from minigrad.optim.lr_scheduler.scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
@@ -25,7 +25,7 @@ from minigrad.stream import Stream
 SEQUENCES = (list, tuple, deque)
 CONTAINERS = (*SEQUENCES, dict, set)
 FOREIGN = {"minigrad", "torch", "numpy", "builtins", *sys.stdlib_module_names} - {"__main__"}
-SEEDING = {Stream.restart.__code__, Stream.restore.__code__}
+SEEDING = (Stream.restart.__code__, Stream.restore.__code__)
 GETTER, SETTER = "__getattribute__", "__setattr__"
 FIELDS = ("_counter", "_grad", "_node", "_requires_grad", "_view")
 SLOTS: dict[str, Any] = {name: TensorBase.__dict__[name] for name in FIELDS}
@@ -94,9 +94,13 @@ class Recorder(Tracer):
 
     def note_call(self, frame: FrameType, event: str, found: Any) -> None:
         """Python's profiler: also those of the user's functions that make no array read what must not change."""
-        if frame.f_code in SEEDING and event == "call":
-            raise refused("it sets the state of a generator (manual_seed)", "Do that outside")
-        if event == "call" and frame.f_globals.get("__name__", "").partition(".")[0] not in FOREIGN:
+        if event != "call":
+            return
+        code = frame.f_code
+        if code.co_filename in INTERNAL:
+            if code is SEEDING[0] or code is SEEDING[1]:
+                raise refused("it sets the state of a generator (manual_seed)", "Do that outside")
+        elif frame.f_globals.get("__name__", "").partition(".")[0] not in FOREIGN:
             self.called[id(frame)] = frame
 
     def undo(self) -> None:
