@@ -183,7 +183,7 @@ def test_what_is_refused_leaves_everything_as_it_was() -> None:
         w.sum().item()
 
     def numbers() -> None:
-        x.numpy().sum()
+        float(x.numpy().sum())
 
     def counts() -> None:
         nonlocal count

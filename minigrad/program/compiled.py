@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import threading
 import warnings
@@ -69,11 +70,16 @@ class OptimizedModule(Module):
     def __init__(self, module: Module, donate: bool) -> None:
         super().__init__()
         self.training = module.training
-        self._orig_mod = module
+        self._orig_mod, self._donate = module, donate
         self._compiled: Any = Programs(module.__call__, donate).function()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OptimizedModule:
+        new = OptimizedModule(copy.deepcopy(self._orig_mod, memo), self._donate)
+        new.training = self.training
+        return new
 
     def __getattr__(self, name: str) -> Any:
         if name == "_orig_mod":
@@ -131,10 +137,7 @@ class Programs:
                 result = self.model(*args, **kwargs)
                 joint = Joint(recorder, result)
             snapshot.check()
-            frames = [*recorder.frames.values()]
-            made = Specialisation(
-                recorder, self.model, args, kwargs, result, frames, joint, not self.assumed, self.donate
-            )
+            made = Specialisation(recorder, self.model, args, kwargs, result, joint, not self.assumed, self.donate)
         except TracingError:
             recorder.undo()
             raise

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,66 +15,90 @@ from minigrad.autograd.anomaly_mode import Anomaly
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.hooks import Watch
 from minigrad.autograd.node import INTERNAL, TensorBase
+from minigrad.metadata import get_default_dtype
 from minigrad.nn.modules.hooks import everywhere
 from minigrad.nn.modules.module import Module
 from minigrad.optim.lr_scheduler.scheduler import LRScheduler
-from minigrad.optim.optimizer import Optimizer
-from minigrad.program.recorder import Recorder, contents, refused
+from minigrad.program.recorder import CONTAINERS, FOREIGN, SEQUENCES, Recorder, contents, is_users, refused
 
 SIMPLE = (bool, int, float, complex, str, bytes, type(None))
-CONTAINERS = (list, tuple, dict, set)
-DEPTH = 3  # how deep containers and objects of the user's are looked into
+DEPTH = 3  # how deep a snapshot looks: objects may lead anywhere
 
 
 class Same:
-    """Compares things with what they were: numbers by value, containers by contents, others by identity."""
+    """Compares things with what they were: numbers by value, containers by contents, others by identity.
 
-    def __init__(self, x: Any, names: frozenset[str] = frozenset(), depth: int = DEPTH) -> None:
+    Of objects, classes and modules of the user's, the attributes of the given names are compared too, or all of them.
+    """
+
+    def __init__(
+        self, x: Any, names: frozenset[str] | None = frozenset(), depth: int = -1, known: set[int] | None = None
+    ) -> None:
         self.x, self.kind = x, type(x)
         self.contents = set(x) if isinstance(x, set) else set()
         self.parts: list[tuple[Any, Same]] = []
-        if depth and isinstance(x, (list, tuple, dict)):
-            self.parts = [(key, Same(item, names, depth - 1)) for key, item in items(x)]
-        elif depth and is_users(x):
-            found = [(name, item) for name, item in vars(x).items() if name in names]
-            self.parts = [(name, Same(item, names, depth - 1)) for name, item in found]
+        self.size = len(vars(x)) if is_users(x) else 0
+        known = set() if known is None else known
+        self.looked = depth != 0 and id(x) not in known
+        if self.looked and not isinstance(x, SIMPLE):
+            known.add(id(x))
+            inner = names, depth - 1, known
+            self.parts = [(key, Same(item, *inner)) for key, item in (*items(x), *attributes(x, names))]
+            if is_users(x) and names is not None:
+                self.parts += [(None, Same(cls, *inner)) for cls in type(x).__mro__ if is_namespace(cls)]
 
     def __call__(self, x: Any) -> bool:
         if type(x) is not self.kind:
             return False
         if isinstance(x, SIMPLE):
-            return bool(x == self.x or (x != x and self.x != self.x))
-        if isinstance(x, (list, tuple, dict)):
-            now = items(x)
-            return len(now) == len(self.parts) and all(
-                key == k and same(item) for (key, item), (k, same) in zip(now, self.parts, strict=True)
-            )
+            return bool(x == self.x or (x != x and self.x != self.x)) and (bool(x) or str(x) == str(self.x))  # -0.0
+        if not self.looked:
+            return x is self.x
         if isinstance(x, set):
             return bool(x == self.contents)
-        if x is not self.x:
+        if isinstance(x, CONTAINERS):
+            if len(x) != len(self.parts) or (isinstance(x, dict) and [*x] != [key for key, _ in self.parts]):
+                return False
+            now = x.values() if isinstance(x, dict) else x
+            return all(same(item) for item, (_, same) in zip(now, self.parts, strict=True))
+        if x is not self.x or (self.size and len(vars(x)) != self.size):
             return False
-        return all(same(vars(x).get(name)) for name, same in self.parts)
+        return all(same(same.x if name is None else vars(x).get(name)) for name, same in self.parts)
+
+    def restore(self) -> None:
+        """Put back what was there."""
+        was = {key: same.x for key, same in self.parts if key is not None}
+        for _, same in self.parts:
+            same.restore()
+        if self.looked and self.kind is list:
+            self.x[:] = [*was.values()]
+        elif self.looked and (self.kind is dict or self.size):
+            found = self.x if self.kind is dict else vars(self.x)
+            found.clear()
+            found.update(was)
 
 
 def items(x: Any) -> list[tuple[Any, Any]]:
-    return list(x.items()) if isinstance(x, dict) else list(enumerate(x))
+    """What is in a container that has an order."""
+    if isinstance(x, dict):
+        return list(x.items())
+    return list(enumerate(x)) if isinstance(x, SEQUENCES) else []
 
 
-def is_users(x: Any) -> bool:
-    """Whether it is an object of a class of the user's, whose attributes are the function's input."""
-    ours = (
-        TensorBase,
-        Module,
-        Optimizer,
-        LRScheduler,
-        ModuleType,
-        FunctionType,
-        MethodType,
-        BuiltinFunctionType,
-        type,
-        np.ndarray,
-    )
-    return hasattr(x, "__dict__") and not isinstance(x, ours)
+def attributes(x: Any, names: frozenset[str] | None) -> list[tuple[str, Any]]:
+    """The attributes of an object, a class or a module of the user's."""
+    if is_users(x):
+        return [(name, item) for name, item in vars(x).items() if names is None or name in names]
+    if names is not None and is_namespace(x):
+        return [(name, item) for name, item in vars(x).items() if name in names]
+    return []
+
+
+def is_namespace(x: Any) -> bool:
+    """Whether it is a class or a module of the user's."""
+    if isinstance(x, type):
+        return x.__module__.partition(".")[0] not in FOREIGN
+    return isinstance(x, ModuleType) and x.__name__.partition(".")[0] not in FOREIGN
 
 
 def codes_in(code: CodeType) -> Iterator[CodeType]:
@@ -95,7 +118,11 @@ def globals_read(code: CodeType) -> tuple[str, ...]:
 
 @functools.cache
 def names_read(code: CodeType) -> frozenset[str]:
-    return frozenset(name for c in codes_in(code) for name in c.co_names)
+    """The names that a function may look up in objects; strings among its constants may be those of getattr()."""
+    found = {name for c in codes_in(code) for name in c.co_names}
+    return frozenset(
+        found | {x for c in codes_in(code) for x in c.co_consts if isinstance(x, str) and x.isidentifier()}
+    )
 
 
 def plain_function(function: Any) -> Any:
@@ -110,37 +137,36 @@ class Guards:
     def __init__(self, recorder: Recorder, bind: Callable[..., str]) -> None:
         self.recorder, self.bind = recorder, bind
         self.conditions: list[str] = []
+        self.names = frozenset(name for f in recorder.called.values() for name in names_read(f.f_code))
 
     def require(self, condition: str) -> None:
         if condition not in self.conditions:
             self.conditions.append(condition)
 
-    def same(self, expression: str, x: Any, names: frozenset[str] = frozenset()) -> None:
+    def same(self, expression: str, x: Any) -> None:
         """That an expression gives what it gave."""
         if x is None or isinstance(x, bool):
             self.require(f"{expression} is {x!r}")
         elif isinstance(x, SIMPLE):
             self.require(f"({expression} is {self.bind(x, 'known')} or {self.bind(Same(x), 'same')}({expression}))")
-        elif isinstance(x, CONTAINERS) or is_users(x):
-            found = Same(x, names)
-            if found.parts or isinstance(x, CONTAINERS):
-                self.require(f"{self.bind(found, 'same')}({expression})")
-            else:
-                self.require(f"{expression} is {self.bind(x, 'known')}")
+        elif isinstance(x, CONTAINERS) or is_users(x) or is_namespace(x):
+            self.require(f"{self.bind(Same(x, self.names), 'same')}({expression})")
         else:
             self.require(f"{expression} is {self.bind(x, 'known')}")
 
     # the engine
 
     def engine(self) -> None:
-        """The thread, the grad mode, hooks and anomaly detection."""
-        modes = vars(state)
+        """The thread, the grad mode, the default dtype, hooks and anomaly detection."""
+        modes = vars(state)  # of this thread alone; unlike its number it is never another thread's
         modes.setdefault("grad", state.grad)
         modes.setdefault("inference", state.inference)
-        self.require(f"{self.bind(threading.get_ident, 'get_ident')}() == {threading.get_ident()}")
         name = self.bind(modes, "modes")
+        self.require(f"{self.bind(state, 'state')}.__dict__ is {name}")
         self.require(f"{name}['grad'] is {state.grad}")
         self.require(f"{name}['inference'] is {state.inference}")
+        default = self.bind(get_default_dtype, "get_default_dtype")
+        self.require(f"{default}() is {self.bind(get_default_dtype(), 'dtype')}")
         self.require(f"{self.bind(Anomaly, 'Anomaly')}.check is None")
         if not Watch.any_leaf:
             self.require(f"not {self.bind(Watch, 'Watch')}.any_leaf")
@@ -151,22 +177,31 @@ class Guards:
 
     # modules and optimizers
 
+    def attributes(self, module: Module) -> str:
+        return self.bind(vars(module), "of_" + type(module).__name__.lower())
+
     def modules(self) -> None:
         """The attributes of modules that were read."""
+        for module in {id(module): module for module, *_ in self.recorder.read.values()}.values():
+            self.require(f"len({self.attributes(module)}) == {len(vars(module))}")
+            for cls in filter(is_namespace, type(module).__mro__):
+                self.same(self.bind(cls, "cls"), cls)
         for module, name, x in self.recorder.read.values():
-            if name == "__dict__":
-                continue
-            place = f"{self.bind(vars(module), 'of_' + type(module).__name__.lower())}[{name!r}]"
+            place = f"{self.attributes(module)}[{name!r}]"
             if name == "_hooks":
                 if x:
                     raise refused(f"{type(module).__name__} has hooks", "Remove them, or leave the function uncompiled")
                 self.require(f"not {place}")
             else:
-                self.same(place, x, frozenset())
+                self.same(place, x)
             was, now = self.recorder.contents[id(module), name], contents(x)
             same = len(was) == len(now) and all(a is b for a, b in zip(was, now, strict=True))
             if not same and isinstance(x, list):
                 x[:] = was
+            elif not same and not isinstance(x, set):
+                found, n = x if isinstance(x, dict) else vars(x), len(was) // 2
+                found.clear()
+                found.update(zip(was[:n], was[n:], strict=True))
             if not same or (isinstance(x, SIMPLE) and not Same(x)(vars(module).get(name))):
                 raise refused(f"it changes the attribute {name!r} of {type(module).__name__}", "Change it outside")
 
@@ -204,9 +239,10 @@ class Guards:
 
     # the user's functions
 
-    def function(self, function: Any, frames: list[FrameType]) -> None:
+    def function(self, function: Any) -> None:
         """What the function, and those that it calls, read by name: globals, closures, defaults, attributes."""
         function = getattr(function, "__wrapped__", function)
+        frames = [*self.recorder.called.values()]
         root = plain_function(function)
         owner = getattr(function, "__self__", None)
         functions = {root.__code__: root} if root is not None else {}
@@ -225,23 +261,20 @@ class Guards:
                 self.require(f"{f}.{name} is {self.bind(getattr(root, name), 'known')}")
                 self.same(f"{f}.{name}", getattr(root, name))
         if owner is not None and not isinstance(owner, Module):
-            self.same_object(self.bind(owner, "owner"), owner, names_read(root.__code__))
+            self.same_object(self.bind(owner, "owner"), owner)
         ran = {f.f_code for f in frames} | ({root.__code__} if functions else set())
         if any(code.co_freevars and code not in functions for code in ran):
             self.add_methods(
                 functions, [owner, *(f.f_locals.get(f.f_code.co_varnames[0]) for f in frames if f.f_code.co_argcount)]
             )
-        pending = [*functions.items()]
-        for code, found in pending:  # grows while it is walked
-            if code not in ran:
-                continue
-            for name, cell in zip(code.co_freevars, found.__closure__ or (), strict=True):
-                content = cell.cell_contents  # of a function that ran, all cells are full
-                self.variable(f"{self.bind(cell, 'cell_of_' + name)}.cell_contents", content, code, name)
-                inner = plain_function(content)
-                if inner is not None and inner.__code__ not in functions:
-                    functions[inner.__code__] = inner
-                    pending.append((inner.__code__, inner))
+        looked: set[CodeType] = set()
+        while following := [code for code in functions if code in ran and code not in looked]:
+            for code in following:
+                looked.add(code)
+                for name, cell in zip(code.co_freevars, functions[code].__closure__ or (), strict=True):
+                    x = cell.cell_contents  # of a function that ran, all cells are full
+                    self.remember(x, functions)
+                    self.variable(f"{self.bind(cell, 'cell_of_' + name)}.cell_contents", x, code, name)
         known = {c for code in functions for c in codes_in(code)}
         for frame in frames:
             code = frame.f_code
@@ -250,9 +283,9 @@ class Guards:
                     f"{code.co_name} (line {code.co_firstlineno}) is a closure that can't be looked into",
                     "Call it by a name of its own, or define it in the compiled function",
                 )
-            first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
-            if first is not None and is_users(first) and first is not owner:
-                self.same_object(self.bind(first, "owner"), first, names_read(code))
+            for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+                if (x := frame.f_locals.get(name)) is not None and x is not owner:
+                    self.same_object(self.bind(x, "owner"), x)
 
     def add_methods(self, functions: dict[CodeType, Any], owners: list[Any]) -> None:
         """The methods of the modules that were read, and of other objects, by their code."""
@@ -263,9 +296,14 @@ class Guards:
                     if isinstance(function, FunctionType) and function.__code__.co_filename not in INTERNAL:
                         functions.setdefault(function.__code__, function)
 
-    def same_object(self, expression: str, x: Any, names: frozenset[str] = frozenset()) -> None:
+    def same_object(self, expression: str, x: Any) -> None:
         if is_users(x):
-            self.require(f"{self.bind(Same(x, names), 'same')}({expression})")
+            self.same(expression, x)
+
+    def remember(self, x: Any, functions: dict[CodeType, Any]) -> None:
+        inner = inspect.unwrap(plain_function(x) or type)
+        if isinstance(inner, FunctionType) and inner.__code__.co_filename not in INTERNAL:
+            functions.setdefault(inner.__code__, inner)
 
     def globals(self, code: CodeType, found: dict[str, Any], functions: dict[CodeType, Any]) -> None:
         """The names that a function reads in its module; the functions among them are remembered by their code."""
@@ -273,23 +311,23 @@ class Guards:
             if name not in found:
                 continue
             x = found[name]
-            inner = inspect.unwrap(plain_function(x) or type)
-            if isinstance(inner, FunctionType) and inner.__code__.co_filename not in INTERNAL:
-                functions.setdefault(inner.__code__, inner)
+            self.remember(x, functions)
             self.variable(f"{self.bind(found, 'names')}[{name!r}]", x, code, name)
 
     def variable(self, place: str, x: Any, code: CodeType, name: str) -> None:
-        if isinstance(x, (ModuleType, LRScheduler)) or (
-            isinstance(x, (type, FunctionType)) and x.__module__.startswith("minigrad")
-        ):
+        if isinstance(x, LRScheduler) or (isinstance(x, (type, FunctionType)) and x.__module__.startswith("minigrad")):
             return
+        if isinstance(x, ModuleType) and not is_namespace(x):
+            return
+        if isinstance(x, Iterator):
+            raise refused(f"{code.co_name} reads the iterator {name!r}", "Take the next item outside, and pass it")
         if isinstance(x, np.ndarray):
             live = any(x is array or x.base is array or array.base is x for array in self.live_arrays())
             if not live:
                 raise refused(f"{code.co_name} reads the NumPy array {name!r}", "Make it a tensor outside (from_numpy)")
         if isinstance(x, np.random.Generator):
             raise refused(f"{code.co_name} draws from NumPy's generator {name!r}", "Draw outside, or with torch")
-        self.same(place, x, names_read(code))
+        self.same(place, x)
 
     def live_arrays(self) -> list[Any]:
         return [v.real for v in self.recorder.trace.inputs if isinstance(v.real, np.ndarray)]
@@ -305,7 +343,7 @@ class Snapshot:
             self.look(root, 2)
         owner = getattr(function, "__self__", None)
         if root is not None and owner is not None and is_users(owner):
-            self.places.append(("self", lambda: owner, id, Same(owner, names_read(root.__code__))))
+            self.places.append(("self", lambda: owner, id, Same(owner, None, DEPTH)))
 
     def look(self, function: FunctionType, depth: int) -> None:
         code, space = function.__code__, function.__globals__
@@ -321,7 +359,7 @@ class Snapshot:
             if isinstance(x, LRScheduler):
                 self.places.append((name, functools.partial(getattr, x, "last_epoch"), id, Same(x.last_epoch)))
             elif not isinstance(x, ModuleType):
-                self.places.append((name, get, put, Same(x, names_read(code))))
+                self.places.append((name, get, put, Same(x, None, DEPTH)))
                 inner = plain_function(x)
                 if depth and inner is not None and inner.__code__.co_filename not in INTERNAL:
                     self.look(inner, depth - 1)
@@ -330,8 +368,7 @@ class Snapshot:
         """TracingError where the function has changed something."""
         for name, get, put, same in self.places:
             if not same(get()):
-                if same.kind is list:
-                    same.x[:] = [part.x for _, part in same.parts]
+                same.restore()
                 put(same.x)
                 raise refused(
                     f"it changes {name!r}, which a program would not do again",

@@ -53,6 +53,8 @@ class Joint:
         self.forward = {*recorder.trace.statements}
         if not self.outputs:
             return
+        if not state.grad:
+            raise refused("it records operations, by enable_grad(), where its caller does not", "Leave it uncompiled")
         nodes = graph.below([graph.edge_of(x) for x in self.outputs])  # type: ignore[arg-type]
         edges = [edge for node in nodes for edge, *_ in node.edges]
         self.leaves = [x for x in dict.fromkeys(edges) if isinstance(x, TensorBase)]

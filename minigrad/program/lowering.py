@@ -426,9 +426,9 @@ def hoisted(trace: Trace) -> list[Statement]:
             static.update(s.results)
     for s in trace.statements:
         if s in needed and s in changing and not all(v.storage.local and not s.is_check for v in s.writes):
-            check = next(t for t in trace.statements if t.is_check)
             raise TracingError(
-                f"what the function does depends on numbers that it changes itself ({check.args[0]}, {s}): "
+                f"what the function does depends on numbers that it changes itself, at `{where_text(s)}` (RAdam's step "
+                "does one thing or another by its count of steps): "
                 "a compiled step can't look at them again before it begins. Leave it uncompiled"
             )
     versions = {v.storage for s in needed for v in s.inputs()}

@@ -5,19 +5,27 @@ from __future__ import annotations
 import random
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
+from types import FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from minigrad.autograd.node import TensorBase
+from minigrad.autograd.node import INTERNAL, TensorBase
 from minigrad.nn.modules.module import Module
+from minigrad.optim.lr_scheduler.scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
 from minigrad.program.representation import Kind, Statement, Storage, Value, check, mapped
 from minigrad.program.spellings import OPAQUE, READABLE
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
 from minigrad.program.tracing import SLOT, WRITING, Tracer
+from minigrad.stream import Stream
 
+SEQUENCES = (list, tuple, deque)
+CONTAINERS = (*SEQUENCES, dict, set)
+FOREIGN = {"minigrad", "torch", "numpy", "builtins", *sys.stdlib_module_names} - {"__main__"}
+SEEDING = (Stream.restart.__code__, Stream.restore.__code__)
 GETTER, SETTER = "__getattribute__", "__setattr__"
 FIELDS = ("_counter", "_grad", "_node", "_requires_grad", "_view")
 SLOTS: dict[str, Any] = {name: TensorBase.__dict__[name] for name in FIELDS}
@@ -55,6 +63,7 @@ class Recorder(Tracer):
         self.own: set[int] = set()  # the ids of the tensors that were made in the trace
         self.copies: dict[int, tuple[Any, Any]] = {}  # arrays that were written to, and what they held
         self.read: dict[tuple[int, str], tuple[Module, str, Any]] = {}  # attributes of modules
+        self.called: dict[int, FrameType] = {}  # of all the user's functions
         self.contents: dict[tuple[int, str], list[Any]] = {}  # what was in those that are lists, sets, dicts
         self.drawn: list[tuple[Any, Any]] = []  # generators, and their states
         self.groups: list[tuple[dict[str, Any], dict[str, Any]]] = []  # of the optimizers: now, and before
@@ -72,14 +81,28 @@ class Recorder(Tracer):
         self.module_setter = Module.__setattr__
         setattr(Module, GETTER, self.attribute_reader())
         setattr(Module, SETTER, self.attribute_writer())
+        self.profiler = sys.getprofile()
+        sys.setprofile(self.note_call)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        sys.setprofile(self.profiler)
         for name, slot in SLOTS.items():
             setattr(TensorBase, name, slot)
         delattr(Module, GETTER)
         setattr(Module, SETTER, self.module_setter)
         super().__exit__(kind, error, traceback)
+
+    def note_call(self, frame: FrameType, event: str, found: Any) -> None:
+        """Python's profiler: also those of the user's functions that make no array read what must not change."""
+        if event != "call":
+            return
+        code = frame.f_code
+        if code.co_filename in INTERNAL:
+            if code is SEEDING[0] or code is SEEDING[1]:
+                raise refused("it sets the state of a generator (manual_seed)", "Do that outside")
+        elif frame.f_globals.get("__name__", "").partition(".")[0] not in FOREIGN:
+            self.called[id(frame)] = frame
 
     def undo(self) -> None:
         """Let everything be as it was before the trace."""
@@ -233,8 +256,16 @@ class Recorder(Tracer):
 
 
 def contents(x: Any) -> list[Any]:
-    """What is in a list, a set or a dict; nothing for anything else."""
+    """What is in a list, a set, a dict, or an object of the user's; nothing for anything else."""
+    if is_users(x):
+        x = vars(x)
     return [*x, *(x.values() if isinstance(x, dict) else ())] if isinstance(x, (list, set, dict)) else []
+
+
+def is_users(x: Any) -> bool:
+    """Whether it is an object of a class of the user's, whose attributes are the function's input."""
+    ours = (TensorBase, Module, Optimizer, LRScheduler, ModuleType, FunctionType, MethodType, type, np.ndarray)
+    return hasattr(x, "__dict__") and not isinstance(x, (*ours, *CONTAINERS))
 
 
 def refused(what: str, instead: str) -> TracingError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class Specialisation(Results):
 
     def __init__(
         self, recorder: Recorder, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
-        frames: list[FrameType], joint: Joint, assume_zero: bool, donate: bool,
+        joint: Joint, assume_zero: bool, donate: bool,
     ) -> None:  # fmt: skip
         self.recorder = recorder
         self.run: Run | None = None
@@ -76,7 +75,7 @@ class Specialisation(Results):
         self.guard_tensors()
         self.guards.modules()
         self.guards.optimizers()
-        self.guards.function(function, frames)
+        self.guards.function(function)
         self.finish()
         self.assemble(function)
 
@@ -366,8 +365,10 @@ class Specialisation(Results):
         renew = self.numbers()
         body: list[str] = [*self.prelude]
         conditions = self.guards.conditions
-        first = list(conditions)
-        body.append("if not (\n    " + "\n    and ".join(first) + "\n):\n    return MISS")
+        body += [
+            "try:\n    if not (\n        " + "\n        and ".join(conditions) + "\n    ):\n        return MISS",
+            "except (AttributeError, LookupError, ValueError):  # it isn't there any more\n    return MISS",
+        ]
         for group, was in self.groups:
             body.append(f"if {group} != {was}.copy and not renew():\n    return MISS")
         body += [*self.late, *low.lines, *self.tail]
