@@ -136,6 +136,7 @@ class Guards:
 
     def __init__(self, recorder: Recorder, bind: Callable[..., str]) -> None:
         self.recorder, self.bind = recorder, bind
+        self.classes: set[type] = set()  # those that are looked at
         self.conditions: list[str] = []
         self.names = frozenset(name for f in recorder.called.values() for name in names_read(f.f_code))
 
@@ -149,6 +150,16 @@ class Guards:
             self.require(f"{expression} is {x!r}")
         elif isinstance(x, SIMPLE):
             self.require(f"({expression} is {self.bind(x, 'known')} or {self.bind(Same(x), 'same')}({expression}))")
+        elif isinstance(x, CONTAINERS) and not x:
+            self.require(f"not {expression}")
+        elif isinstance(x, type) and is_namespace(x):  # written out: a class is looked at in every call
+            known = self.bind(x, "known")
+            self.require(f"{expression} is {known}")
+            if x not in self.classes:
+                self.classes.add(x)
+                space = self.bind(vars(x), f"of_{x.__name__.lower()}")
+                for name, item in attributes(x, self.names):
+                    self.same(f"{space}[{name!r}]", item)
         elif isinstance(x, CONTAINERS) or is_users(x) or is_namespace(x):
             self.require(f"{self.bind(Same(x, self.names), 'same')}({expression})")
         else:

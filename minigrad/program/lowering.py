@@ -257,9 +257,12 @@ class Lowering:
         dtypes = [
             x.dtype for x in s.args if isinstance(x, (Value, np.generic)) and getattr(x, "dtype", None) is not None
         ]
-        args = [self.operand(x, dtypes[0] if len({*dtypes}) == 1 else None) for x in s.args]
+        dtype = np.dtype(s.kwargs["dtype"]) if "dtype" in s.kwargs else None
+        args = [self.operand(x, dtype or (dtypes[0] if len({*dtypes}) == 1 else None)) for x in s.args]
         named = s.function in (np.maximum, np.minimum)  # NumPy wants `out` by its name there
         last = [f"out={out}" if named else out] if out else []
+        if dtype is not None:
+            last.append(f"dtype={self.bind(dtype, 'dtype')}")
         return f"{self.bind(s.function, s.function.__name__)}({', '.join(args + last)})"
 
     def called(self, s: Statement) -> str:
@@ -337,7 +340,7 @@ class Lowering:
 
     def allocating(self, s: Statement) -> str:
         """A statement that has a template, as a call that makes its own result."""
-        if isinstance(s.function, np.ufunc) and not s.kwargs:
+        if isinstance(s.function, np.ufunc) and set(s.kwargs) <= {"dtype"}:
             if s.function is np.matmul and product(s):
                 return f"{self.array(s.args[0])}.dot({self.array(s.args[1])})"
             return self.ufunc(s)
@@ -356,7 +359,7 @@ class Lowering:
             return lambda out: f"{out}.fill({self.text(args[1])})"
         if f in PRODUCTS and product(s) and not s.kwargs and dense(v.real) == v.strides:
             return lambda out: f"{self.array(args[0])}.dot({self.array(args[1])}, {out})"
-        if isinstance(f, np.ufunc) and f.nout == 1 and not s.kwargs:
+        if isinstance(f, np.ufunc) and f.nout == 1 and set(s.kwargs) <= {"dtype"}:
             return lambda out: self.ufunc(s, out)
         if reduces(f) and set(s.kwargs) <= {"axis", "keepdims", "dtype"} and len(args) == 1:
             return lambda out: self.reduction(s, out)
