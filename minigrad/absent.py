@@ -36,7 +36,7 @@ INSTEAD = {
         "nn.functional.scaled_dot_product_attention"
     ),
     "It is the sum or mean of nn.Embedding's rows": "nn.EmbeddingBag nn.functional.embedding_bag",
-    "Leave it out, and call the function or the model as it is: nothing is compiled": (
+    "torch.compile is the compiler that there is; else call the function or the model as it is": (
         "jit compiler export fx onnx"
     ),
     f"{CPU}. There it does nothing, so leave it out": (
