@@ -1,6 +1,7 @@
 """compile(): what is read of Python's objects is looked at in each call; what is changed there is refused."""
 
 import copy
+import gc
 import itertools
 import threading
 import types
@@ -208,3 +209,25 @@ def test_deepcopy_of_a_compiled_module() -> None:
         net.weight.add_(1)
     for _ in range(3):
         np.testing.assert_array_equal(other(x).detach().numpy(), expected)
+
+
+collections = 0
+
+
+def test_what_the_garbage_collector_calls_is_no_part_of_it(traces: list[int]) -> None:
+    def called(phase: str, info: dict[str, int]) -> None:
+        global collections
+        collections += 1
+
+    x, thresholds = T.ones(3), gc.get_threshold()
+    step = T.compile(lambda: [x * i for i in range(20)][-1])
+    gc.callbacks.append(called)
+    gc.set_threshold(1)
+    try:
+        for _ in range(4):
+            step()
+            gc.collect()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(called)
+    assert collections and len(traces) == 1 and gc.isenabled()

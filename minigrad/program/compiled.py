@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import gc
 import threading
 import warnings
 from collections.abc import Callable
@@ -132,6 +133,8 @@ class Programs:
         recorder = Recorder()
         snapshot = Snapshot(self.model)
         tracing.add(threading.get_ident())
+        collecting = gc.isenabled()
+        gc.disable()  # what it calls, in the midst of the function, would count as a part of it
         try:
             with recorder:
                 result = self.model(*args, **kwargs)
@@ -148,6 +151,8 @@ class Programs:
             return result
         finally:
             tracing.discard(threading.get_ident())
+            if collecting:
+                gc.enable()
         if made.run is not None:
             self.assumed |= set(map(id, made.zeroed))
             self.runs = ((made.run, made.source), *self.runs)[:LIMIT]
