@@ -26,6 +26,8 @@ def eager(api: API, training: Training, problem: Problem) -> Callable[[], Any]:
 def compiled(api: API, training: Training, problem: Problem) -> Callable[[], Any]:
     """The whole step, from the forward pass to the update, by the engine's own compiler. (PyTorch's leaves out what it
     can't compile: it calls `backward` between the compiled parts.)"""
+    if problem.mode == "recording":
+        raise Unavailable("a compiled function doesn't record its operations one by one")
     if api.T.__name__ == "torch":
         api.T.compiler.reset()  # it gives up on code that it has compiled for many other workloads
     return eager(api, Training(api.T.compile(training.train), training.results, training.draws), problem)
