@@ -57,12 +57,7 @@ class API:
         x, y = self.tensors(problem.x, problem.y)
 
         def train() -> Any:
-            outputs = model(x)
-            loss = criterion(outputs, y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            return loss
+            return train_on(x, y)
 
         return Training(train, lambda: list(model.parameters()))
 
