@@ -47,7 +47,9 @@ class TensorBase:
     _node: Node | None  # the operation that made it; None for a leaf
     _requires_grad: bool
     _view: View | None  # whose memory it shows, where gradients must follow writes
-    watch: Watch | None = None  # of a leaf: its hooks. Not a slot: few leaves have any
+    # Not slots, since few leaves have any:
+    watch: Watch | None = None  # its hooks
+    level: int = -1  # which run of a transform of `func` it is an input of
 
     def is_inference(self) -> bool:
         """Whether the tensor was made in inference mode."""

@@ -16,7 +16,7 @@ from minigrad import ops
 from minigrad.autograd import functional
 from minigrad.autograd.grad_mode import enable_grad, is_grad_enabled
 from minigrad.autograd.graph import below
-from minigrad.autograd.node import TensorBase
+from minigrad.autograd.node import TensorBase, next_number
 from minigrad.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Level:
 
     def __init__(self) -> None:
         self.recorded = is_grad_enabled()  # the function runs recorded in any case
-        self.own: set[Any] = set()  # inputs whose arguments have no history
+        self.number = next_number()  # runs and operations inside this one have higher ones
+        self.arguments: dict[Any, Tensor] = {}  # by their inputs
 
     def input(self, x: Any) -> Tensor:
         """A new tensor of an argument; ValueError unless that is a Tensor, RuntimeError unless it is a floating one."""
@@ -43,24 +44,32 @@ class Level:
             made: Tensor = x.view_as(x)  # type: ignore[attr-defined]
             if made._view is not None:  # an empty tensor shares no memory
                 made._view.recorded = False  # an in-place write would change the argument: an error, as on a leaf
-            return made
-        made = x.detach().requires_grad_()  # type: ignore[attr-defined]
-        self.own.add(made)
+        else:
+            made = x.detach().requires_grad_()  # type: ignore[attr-defined]
+            made.level = self.number
+        self.arguments[made] = x  # type: ignore[assignment]
         return made
 
     def leads_out(self, x: Tensor) -> bool:
-        """Whether a result depends on something outside that requires gradients."""
+        """Whether a result depends on something outside that requires gradients.
+
+        The inputs of runs inside this one, which are over, lie inside too: closures may have left history to them.
+        """
         if not x.requires_grad:
             return False
         start = x._node or x
         edges = [start, *(edge for node in below([start]) for edge, *_ in node.edges)]
-        return any(isinstance(edge, TensorBase) and edge not in self.own for edge in edges)
+        return any(isinstance(edge, TensorBase) and edge.level < self.number for edge in edges)
 
     def out(self, x: Any) -> Tensor:
-        """A result as it is outside."""
+        """A result as it is outside: what came from there itself, an argument in place of its input."""
         if not isinstance(x, TensorBase):
             raise RuntimeError(f"Expected tensors, got unsupported type {type(x)}")
-        return x if self.recorded and self.leads_out(x) else ops.detach(x)  # type: ignore[arg-type, return-value]
+        if x in self.arguments:
+            return self.arguments[x]
+        node = x.grad_fn  # type: ignore[attr-defined]
+        outside = x.level < self.number if node is None else node.sequence < self.number
+        return x if outside or (self.recorded and self.leads_out(x)) else ops.detach(x)  # type: ignore[arg-type, return-value]
 
     def records(self, outputs: Sequence[Tensor]) -> bool:
         """Whether gradients of the outputs may have a history outside, so that they must be recorded."""
@@ -222,13 +231,15 @@ class Pushed:
         self.level = level = Level()
         with enable_grad():
             inner, wanted = entered(level, args, argnums)
+            level.arguments.clear()  # forward mode makes results of its own
             output, aux = and_aux(func(*inner), has_aux, JVP)
         self.aux = tree_map(level.out, aux) if has_aux else None
         self.outputs, self.output_spec = tree_flatten(output)
         check_outputs(self.outputs, JVP)
         self.inputs, self.input_spec = tree_flatten(wanted)
         self.u, self.back = functional.transposed(self.outputs, self.inputs)
-        level.own.update(self.u)
+        for x in self.u:
+            x.level = level.number
         self.output = tree_map(level.out, output)
 
     def records(self, tangents: Sequence[Tensor] = ()) -> bool:
