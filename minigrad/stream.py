@@ -50,16 +50,21 @@ class Stream:
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
         self._engine: tuple[Any, Callable[..., Any]] | None = None
-        self._lock = threading.Lock()  # of the normal that waits; NumPy's engine has one of its own
+        # Of the normal that waits, and of the start; NumPy's engine has one of its own. A signal handler may draw too.
+        self._lock = threading.RLock()
         self.restart(seed)
 
     def _started(self) -> tuple[Any, Callable[..., Any]]:
         """NumPy's engine, made when it is first asked for: numpy.random takes long to import."""
         if self._engine is None:
-            # RandomState seeds as the original MT19937, from 32 bits; NumPy's newer generators hash their seeds.
-            engine = np.random.MT19937(0)
-            self._engine = np.random.RandomState(engine), engine.random_raw
-            self._twister.seed(self._seed % 2**32)
+            with self._lock:
+                # RandomState seeds as the original MT19937, from 32 bits; NumPy's newer generators hash their seeds.
+                engine = np.random.MT19937(0)
+                twister = np.random.RandomState(engine)
+                twister.seed(self._seed % 2**32)
+                made = twister, engine.random_raw
+                if self._engine is None:
+                    self._engine = made
         return self._engine
 
     @property
@@ -75,10 +80,11 @@ class Stream:
 
     def restart(self, seed: int) -> None:
         """Begin anew from a seed of 64 bits, of which the lower 32 count."""
-        self._seed = seed
-        if self._engine is not None:
-            self._twister.seed(seed % 2**32)
-        self._next_normal: float | None = None
+        with self._lock:
+            self._seed = seed
+            if self._engine is not None:
+                self._twister.seed(seed % 2**32)
+            self._next_normal: float | None = None
 
     def state(self) -> NDArray[np.uint8]:
         """The state as the 5056 bytes of torch.Generator.get_state()."""
@@ -127,9 +133,8 @@ class Stream:
 
     def int64(self) -> int:
         """One integer of [0, 2**63), as torch.empty((), dtype=torch.int64).random_(); seeds the DataLoader."""
-        high: int = self._raw()
-        low: int = self._raw()
-        return (high << 32 | low) % 2**63
+        high, low = self._raw(2).tolist()
+        return int(high << 32 | low) % 2**63
 
     # -- draws --------------------------------------------------------------------------------------------------------
 

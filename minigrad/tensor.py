@@ -12,11 +12,11 @@ import numpy as np
 
 from minigrad import kernels, ops
 from minigrad.absent import AbsentAttributes
-from minigrad.autograd.grad_mode import Untracked, new_counter, state
+from minigrad.autograd.grad_mode import Untracked, new_counter, state, unless_entered
 from minigrad.autograd.graph import apply, backward
 from minigrad.autograd.hooks import register_hook, register_post_accumulate_grad_hook, watch
 from minigrad.autograd.inplace import as_it_was, bump, check_writable, commit, refresh
-from minigrad.autograd.node import Array, Node, TensorBase, named, tensor_class, wrap
+from minigrad.autograd.node import Array, Node, TensorBase, named, of_a_rule, tensor_class, wrap
 from minigrad.conversion import Conversions
 from minigrad.memory import Memory
 from minigrad.metadata import (
@@ -349,7 +349,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **params: Any) -> Any:
         function = ufunc if method == "__call__" else getattr(ufunc, method)
-        if state.rules:
+        if of_a_rule():
             return apply(function, *inputs, **params)
         if method == "__call__" and isinstance(inputs[0], np.generic) and ufunc in OPERATORS and not params:
             return OPERATORS[ufunc](*inputs)  # a NumPy number on the left of an operator
@@ -362,7 +362,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         return wrap(np.asarray(result)) if isinstance(result, (np.ndarray, np.generic)) else result
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if state.rules:
+        if of_a_rule():
             return apply(function, *args, **kwargs)
         return function(*plain(args), **{name: plain(x) for name, x in kwargs.items()})
 
@@ -418,6 +418,8 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
                 f"The size of tensor a {list(self.shape)} must match the size of tensor b {list(value.shape)}: "
                 f"{name} broadcasts to the tensor it writes to"
             ) from None
+        except RuntimeError as error:
+            unless_entered(error)(np.copyto, array, value._array if tensor else value, casting="unsafe")
         bump(self, name)
         return self
 

@@ -26,12 +26,34 @@ class State(threading.local):
         # NumPy warns where PyTorch gives inf or NaN in silence. A context of our own turns that off for the engine's
         # calls (`quiet(f, x)` is f(x) without warnings) and leaves the user's np.errstate alone, at a tenth of the
         # cost of entering np.errstate for every operation.
-        context = contextvars.copy_context()
-        context.run(np.seterr, all="ignore")
-        self.quiet: Callable[..., Any] = context.run
+        self.context = contextvars.copy_context()
+        self.context.run(np.seterr, all="ignore")
+        self.quiet: Callable[..., Any] = self.context.run
 
 
 state = State()
+
+
+def unless_entered(error: RuntimeError) -> Callable[..., Any]:
+    """What runs a function where `state.quiet` could not; raises the error, where that is the function's own.
+
+    A context can't be entered twice. A signal handler or a finalizer, which may come in the midst of an operation,
+    and do operations of its own, gets a copy of it. (To ask for a copy each time would cost a tenth of an operation.)
+    """
+    inside = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+    if inside or not str(error).startswith("cannot enter context"):
+        raise error
+    copy: Callable[..., Any] = state.context.copy().run
+    return copy
+
+
+def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a function gives, without NumPy's warnings."""
+    try:
+        return state.quiet(function, *args, **kwargs)
+    except RuntimeError as error:
+        run = unless_entered(error)
+    return run(function, *args, **kwargs)
 
 
 def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ The engine alone handles need, order, accumulation, broadcasting and ownership, 
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -21,10 +22,22 @@ import numpy as np
 from minigrad.autograd import grad_mode
 from minigrad.autograd import node as nodes
 from minigrad.autograd.anomaly_mode import Anomaly
-from minigrad.autograd.grad_mode import call, new_counter, state
+from minigrad.autograd.grad_mode import call, new_counter, quietly, state, unless_entered
 from minigrad.autograd.hooks import Watch, users_code
-from minigrad.autograd.inplace import bump, check_writable, join, refresh, write_out
-from minigrad.autograd.node import Array, Edge, Node, Part, Parts, TensorBase, as_array, record, shape_error, wrap
+from minigrad.autograd.inplace import check_writable, join, refresh, write_out
+from minigrad.autograd.node import (
+    Array,
+    Edge,
+    Node,
+    Part,
+    Parts,
+    TensorBase,
+    as_array,
+    caller,
+    record,
+    shape_error,
+    wrap,
+)
 from minigrad.derivatives import table
 from minigrad.kernels import sum_to
 from minigrad.primitive import Primitive
@@ -35,6 +48,7 @@ if TYPE_CHECKING:
 _new, ndarray = object.__new__, np.ndarray
 Seeds = list[tuple[Edge, Any]]  # where a sweep begins: roots, and the gradients at them
 Deliver = Callable[["Tensor", Any], None]  # what is done with a leaf and its gradient
+adding = threading.RLock()  # while a gradient is added to another; NumPy lets other threads run meanwhile
 ONE = {np.dtype(t): t(1) for t in (np.float16, np.float32, np.float64)}  # the gradient at a loss
 
 
@@ -66,6 +80,8 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
         result = quiet(primitive.function, *arrays, **params) if params else quiet(primitive.function, *arrays)
     except ValueError as error:
         raise shape_error(arrays, error) from None
+    except RuntimeError as error:
+        result = unless_entered(error)(primitive.function, *arrays, **params)
     if type(result) is not ndarray:
         if type(result) is list or type(result) is tuple:
             return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
@@ -219,12 +235,23 @@ def run_sweep(
 ) -> dict[Edge, Any]:
     """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
     if not create_graph:
-        gradients: dict[Edge, Any] = state.quiet(sweep, seeds, bool(retain_graph), False, targets, deliver)
+        gradients: dict[Edge, Any]
+        try:
+            gradients = state.quiet(sweep, seeds, bool(retain_graph), False, targets, deliver)
+        except RuntimeError as error:
+            gradients = unless_entered(error)(sweep, seeds, bool(retain_graph), False, targets, deliver)
         return gradients
+    return cast("dict[Edge, Any]", quietly(recorded_sweep, seeds, retain_graph is not False, targets, deliver))
+
+
+def recorded_sweep(
+    seeds: Seeds, retain: bool, targets: Collection[Edge] | None, deliver: Deliver | None
+) -> dict[Edge, Any]:
+    """sweep() with rules that run on Tensors and are recorded."""
     before = state.grad, state.rules, state.quiet
-    state.grad, state.rules, state.quiet = True, True, call  # inside, all is quiet already
     try:
-        return cast("dict[Edge, Any]", before[2](sweep, seeds, retain_graph is not False, True, targets, deliver))
+        state.grad, state.rules, state.quiet = True, True, call  # all is quiet already
+        return sweep(seeds, retain, True, targets, deliver)
     finally:
         state.grad, state.rules, state.quiet = before
 
@@ -311,18 +338,38 @@ def keeper(node: Node) -> Tensor | None:
 
 
 def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> None:
-    """Add a gradient to the .grad of a tensor; `taken` are the ids of the arrays that belong to somebody."""
+    """Add a gradient to the .grad of a tensor; `taken` are the ids of the arrays that belong to somebody.
+
+    None is lost where other threads, or a signal handler in the midst of this, do the same: between the last look at
+    .grad and the write that relies on it nothing is called, so that no other can come in.
+    """
     grad = tensor._grad
-    if create_graph:
-        tensor._grad = g.clone() if grad is None else grad + g
+    if create_graph or (grad is not None and grad._requires_grad):
+        with adding:
+            grad = tensor._grad
+            x = g if create_graph else wrap(np.copy(g))
+            total = x.clone() if grad is None else (grad if create_graph else grad.detach()) + x
+            if tensor._grad is not grad:
+                accumulate(create_graph, taken, tensor, g)
+                return
+            tensor._grad = total
     elif grad is None:
-        tensor._grad = wrap(own(g, taken))
-    elif grad._requires_grad:
-        tensor._grad = grad.detach() + wrap(g)
+        first = wrap(own(g, taken))
+        if tensor._grad is not None:
+            accumulate(create_graph, taken, tensor, g)
+            return
+        tensor._grad = first
     else:
-        check_writable(grad)
-        np.add(grad._array, g, grad._array)
-        bump(grad, "backward")
+        with adding:
+            check_writable(grad)
+            if tensor._grad is not grad:
+                accumulate(create_graph, taken, tensor, g)
+                return
+            np.add(grad._array, g, grad._array)
+            counter = grad._counter  # bump(), written out
+            counter[0] += 1
+            if counter[1] is not None:
+                counter[1] = "backward", caller()
     if tensor.watch is not None:
         tensor.watch.run_after(tensor)
 

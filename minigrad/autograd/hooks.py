@@ -130,9 +130,10 @@ def watch(tensor: Tensor) -> Watch:
     """The Watch of a tensor that requires gradients; made where there is none."""
     node = tensor.grad_fn
     holder: Any = tensor if node is None else node
-    if holder.watch is None:
-        holder.watch = Watch()
-        Watch.any_leaf |= node is None
+    made = Watch()
+    if holder.watch is None:  # nothing is called between this and the next line: no other thread can come in
+        holder.watch = made
+    Watch.any_leaf |= node is None
     found: Watch = holder.watch
     return found
 

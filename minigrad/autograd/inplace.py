@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.autograd.grad_mode import Untracked, state
-from minigrad.autograd.hooks import watch
+from minigrad.autograd.grad_mode import Untracked, quietly, state, unless_entered
+from minigrad.autograd.hooks import Watch
 from minigrad.autograd.node import (
     Array,
     Node,
@@ -58,11 +58,11 @@ def refresh(view: TensorBase) -> None:
     """Bring a view's node up to date, where its storage was written to since the node was made."""
     link = view._view
     if link is not None and link.version != view._counter[0]:
-        link.version = view._counter[0]
-        base = link.base
+        version, base = view._counter[0], link.base
         if base._requires_grad and link.recorded:
             params = {"geometry": geometry(view._array, base._array)}
             set_node(view, record(table[strided], (base,), (base._array,), params, 1, None, view._counter))
+        link.version = version  # now, since another thread that finds it takes the node for up to date
 
 
 def set_node(tensor: TensorBase, node: Node | None) -> None:
@@ -70,8 +70,9 @@ def set_node(tensor: TensorBase, node: Node | None) -> None:
     old = tensor._node
     if old is not None and old.watch is not None and old.watch.retained is not None and old.watch.retained() is tensor:
         old.watch.retained = None
-        tensor._node = node
-        watch(tensor).retained = weakref.ref(tensor)
+        if node is not None:
+            node.watch = node.watch or Watch()
+            node.watch.retained = weakref.ref(tensor)
     tensor._node, tensor._requires_grad = node, True
 
 
@@ -118,12 +119,13 @@ def write_out(primitive: Primitive, arrays: list[Any], params: dict[str, Any], n
     elif isinstance(primitive.function, np.ufunc):
         try:
             state.quiet(primitive.function, *arrays, out=out._array)
+            return out
         except (TypeError, ValueError):
             pass  # what NumPy refuses is judged by the rules below
-        else:
-            return out
+        except RuntimeError as error:
+            unless_entered(error)  # computed below
     try:
-        value = state.quiet(primitive.function, *arrays, **params)
+        value = quietly(primitive.function, *arrays, **params)
     except ValueError as error:
         raise shape_error(arrays, error) from None
     write(out, as_array(value))
@@ -145,7 +147,7 @@ def write(out: Tensor | Target, value: Array) -> None:
                 "an in-place operation can't grow its tensor; use the out-of-place form"
             )
         resize(out, value.shape)  # type: ignore[arg-type]
-    state.quiet(np.copyto, out._array, value, casting="unsafe")
+    quietly(np.copyto, out._array, value, casting="unsafe")
 
 
 def resize(out: Tensor, shape: tuple[int, ...]) -> None:

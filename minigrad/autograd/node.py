@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from minigrad.autograd import grad_mode
-from minigrad.autograd.grad_mode import Untracked
+from minigrad.autograd.grad_mode import Untracked, state
 from minigrad.derivatives import table
 from minigrad.kernels import linear, linear_no_bias
 from minigrad.primitive import Plan, Primitive, Pull
@@ -317,6 +317,14 @@ def caller() -> Where:
     while frame.f_code.co_filename in INTERNAL and (back := frame.f_back) is not None:
         frame = back
     return frame.f_code, frame.f_lasti
+
+
+def of_a_rule() -> bool:
+    """Whether the NumPy function that was given a Tensor stands in a rule, in a sweep that is recorded.
+
+    A signal handler or a finalizer may come in the midst of such a sweep; what it calls, its own file calls.
+    """
+    return state.rules and sys._getframe(2).f_code.co_filename in INTERNAL
 
 
 def line_of(where: Where) -> tuple[str, int, str]:

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd.grad_mode import enable_grad
-from minigrad.autograd.grad_mode import state as thread
+from minigrad.autograd.grad_mode import enable_grad, quietly
 from minigrad.autograd.hooks import Hooks, RemovableHandle, add_hook
 from minigrad.autograd.node import Array, Where, caller, wrap
 from minigrad.metadata import float32, float64, get_default_dtype
@@ -214,9 +213,9 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        quiet, where = thread.quiet, caller()
+        where = caller()
         for group in self.param_groups:
-            quiet(self._update, group, self._gradients(group, where))
+            quietly(self._update, group, self._gradients(group, where))
         return loss
 
     def _gradients(self, group: dict[str, Any], where: Where) -> Gradients:

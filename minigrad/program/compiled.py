@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from minigrad.autograd.grad_mode import state
+from minigrad.autograd.grad_mode import quietly, state, unless_entered
 from minigrad.nn.modules.module import Module
 from minigrad.program.guards import Snapshot
 from minigrad.program.joint import Joint
@@ -108,7 +108,10 @@ class Programs:
                 return self.model(*args, **kwargs)
             runs = self.runs
             if runs:
-                result = state.quiet(runs[0][0], args, kwargs)
+                try:
+                    result = state.quiet(runs[0][0], args, kwargs)
+                except RuntimeError as error:
+                    result = unless_entered(error)(runs[0][0], args, kwargs)
                 if result is not MISS:
                     return result
             return self.other(args, kwargs)
@@ -120,7 +123,7 @@ class Programs:
     def other(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run another program than the last one; trace, where none is right."""
         for entry in self.runs[1:]:
-            result = state.quiet(entry[0], args, kwargs)
+            result = quietly(entry[0], args, kwargs)
             if result is not MISS:
                 self.runs = (entry, *(e for e in self.runs if e is not entry))
                 self.compiled.source = entry[1]

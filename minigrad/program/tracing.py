@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd.grad_mode import state
+from minigrad.autograd.grad_mode import state, unless_entered
 from minigrad.autograd.graph import below
 from minigrad.autograd.node import INTERNAL, TensorBase
 from minigrad.derivatives import table
@@ -421,11 +421,18 @@ class Tracer(Origins):
 
     # optimizers
 
+    def run(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """What state.quiet was."""
+        try:
+            return self.quiet(function, *args, **kwargs)
+        except RuntimeError as error:
+            return unless_entered(error)(function, *args, **kwargs)
+
     def run_quietly(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """state.quiet, which lets an optimizer's update find symbolic numbers in its group."""
         optimizer = getattr(function, "__self__", None)
         if not isinstance(optimizer, Optimizer) or threading.get_ident() != self.thread:
-            return self.quiet(function, *args, **kwargs)
+            return self.run(function, *args, **kwargs)
         group = args[0]
         if optimizer not in self.optimizers:
             self.optimizers.append(optimizer)
@@ -440,6 +447,6 @@ class Tracer(Origins):
                     for i, item in enumerate(x)
                 )
         try:
-            return self.quiet(function, *args, **kwargs)
+            return self.run(function, *args, **kwargs)
         finally:
             group.update(before)
