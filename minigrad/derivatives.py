@@ -81,6 +81,7 @@ from minigrad.kernels import (
     restore,
     rsqrt,
     rsub,
+    running_total,
     scatter,
     scatter_strided,
     section,
@@ -102,6 +103,7 @@ from minigrad.kernels import (
     t,
     take,
     threshold,
+    total,
     tril,
     triu,
     trunc_divide,
@@ -115,13 +117,20 @@ table = Table()
 
 
 def primitive(
-    function: Callable[..., Any], name: str, view: bool = False, number: int = 0, **rules: Rule | None
+    function: Callable[..., Any],
+    name: str,
+    view: bool = False,
+    number: int = 0,
+    in_single: str = "value",
+    **rules: Rule | None,
 ) -> None:
     """Add a row: `function`, the name of its node in PyTorch, and for each array argument, in order, its rule or None.
 
-    `view` says that the result may share the first argument's memory.
+    `view` says that the result may share the first argument's memory. `in_single` says what of float16 is computed in
+    float32 and rounded once, as by a single operation of PyTorch's: the "value", whereas a rule is several of them;
+    "all", where the gradient is a single one too; or "nothing", where the value is several, or only converted.
     """
-    table[function] = Primitive(function, name, view, number, rules)
+    table[function] = Primitive(function, name, view, number, rules, in_single)
 
 
 # What a rule may call besides the table: functions whose result does not depend on their arguments differentiably.
@@ -158,7 +167,7 @@ def inside(x: Array, low: float | None, high: float | None) -> Array:
 
 def var_rule(g: Array, x: Array, axis: Shape, correction: float, keepdims: bool) -> Array:
     n = count(x.shape, axis)
-    middle = np.add.reduce(x, axis=axis, keepdims=True) / n
+    middle = total(x, axis=axis, keepdims=True) / n
     g = restore(g, x.shape, axis, keepdims)
     if correction == math.inf:  # ops' mark for all elements, and no more of them than the correction
         return g * np.where(x == middle, np.zeros_like(x) + math.nan, math.inf)
@@ -186,14 +195,14 @@ def norm_rule(g: Array, x: Array, out: Array, p: float, axis: Shape, keepdims: b
 def how_many(mask: Array, like: Array, axis: Shape) -> Array:
     """How many of `mask` hold along `axis`, in the dtype of `like`."""
     ones = np.zeros_like(like) + 1
-    return np.add.reduce(np.where(mask, ones, 0), axis=axis, keepdims=True)
+    return total(np.where(mask, ones, 0), axis=axis, keepdims=True)
 
 
 def amax_rule(g: Array, x: Array, out: Array, axis: Shape, keepdims: bool) -> Array:
     """amax and amin: the elements that tie share the gradient evenly. NaN ties with nothing: 0 / 0, as in PyTorch."""
     g, out = restore(g, x.shape, axis, keepdims), restore(out, x.shape, axis, keepdims)
     ties = np.where(x == out, np.zeros_like(x) + 1, 0)
-    return g * ties / np.add.reduce(ties, axis=axis, keepdims=True)
+    return g * ties / total(ties, axis=axis, keepdims=True)
 
 
 def max_rule(g: Array, x: Array, out: Array) -> Array:
@@ -290,7 +299,7 @@ primitive(np.log2, "Log2", x=lambda g, x: g / (x * math.log(2)))
 primitive(np.log10, "Log10", x=lambda g, x: g / (x * math.log(10)))
 primitive(np.log1p, "Log1P", x=lambda g, x: g / (x + 1))
 primitive(np.sqrt, "Sqrt", x=lambda g, out: g / (2 * out))
-primitive(rsqrt, "Rsqrt", x=lambda g, out: -0.5 * g * (out * out * out))
+primitive(rsqrt, "Rsqrt", in_single="nothing", x=lambda g, out: -0.5 * g * (out * out * out))
 primitive(np.square, "Pow", x=lambda g, x: g * (2 * x))
 primitive(np.reciprocal, "Reciprocal", x=lambda g, out: -g * (out * out))
 primitive(np.sin, "Sin", x=lambda g, x: g * np.cos(x))
@@ -306,7 +315,7 @@ primitive(lerp, "Lerp", number=1, x=lambda g, z: g * (1 - z), y=lambda g, z: g *
 primitive(lerp_by_number, "Lerp", x=lambda g, weight: g * (1 - weight), y=lambda g, weight: g * weight)
 primitive(np.sinh, "Sinh", x=lambda g, x: g * np.cosh(x))
 primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
-primitive(np.tanh, "Tanh", x=lambda g, out: g * (1 - out * out))
+primitive(np.tanh, "Tanh", in_single="all", x=lambda g, out: g * (1 - out * out))
 primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
 primitive(log_sigmoid, "LogSigmoid", x=lambda g, x: g * sigmoid(-x))
 primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
@@ -331,20 +340,20 @@ primitive(activations.leaky_relu, "LeakyRelu",
           x=lambda g, x, slope: activations.leaky_relu_backward(g, x, slope=slope))
 primitive(activations.leaky_relu_backward, "LeakyReluBackward",
           x=lambda g, y, slope: activations.leaky_relu_backward(g, y, slope=slope), y=lambda g: np.zeros_like(g))
-primitive(activations.elu, "Elu", x=activations.elu_rule)
-primitive(activations.softplus, "Softplus", x=activations.softplus_rule)
+primitive(activations.elu, "Elu", in_single="all", x=activations.elu_rule)
+primitive(activations.softplus, "Softplus", in_single="all", x=activations.softplus_rule)
 primitive(activations.silu, "Silu", x=activations.silu_rule)
-primitive(activations.gelu, "Gelu", x=activations.gelu_rule)
+primitive(activations.gelu, "Gelu", in_single="all", x=activations.gelu_rule)
 primitive(activations.normal_cdf, "Cdf", x=lambda g, x: g * activations.normal_density(x))
-primitive(activations.gelu_tanh, "Gelu", x=activations.gelu_tanh_rule)
+primitive(activations.gelu_tanh, "Gelu", in_single="all", x=activations.gelu_tanh_rule)
 primitive(activations.hardtanh, "Hardtanh",
           x=lambda g, x, low, high: activations.hardtanh_backward(g, x, low=low, high=high))
 primitive(activations.hardtanh_backward, "HardtanhBackward",
           x=lambda g, y, low, high: activations.hardtanh_backward(g, y, low=low, high=high),
           y=lambda g: np.zeros_like(g))
 primitive(compared, "Compare", x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
-primitive(cast, "ToCopy", x=lambda g, x_dtype: cast(g, dtype=x_dtype))
-primitive(discrete, "ToCopy", x=None)
+primitive(cast, "ToCopy", in_single="nothing", x=lambda g, x_dtype: cast(g, dtype=x_dtype))
+primitive(discrete, "ToCopy", in_single="nothing", x=None)
 primitive(clone, "Clone", x=lambda g: g)
 primitive(contiguous, "Clone", x=lambda g: g)
 primitive(fill, "torch::autograd::CopyBackwards", x=lambda g: np.zeros_like(g), y=lambda g: g)
@@ -355,26 +364,28 @@ for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.
     primitive(_constant, "")
 
 # reductions
-primitive(np.add.reduce, "Sum", x=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims))
-primitive(mean, "Mean", x=lambda g, x_shape, axis, keepdims: spread(
+primitive(total, "Sum", x=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims))
+primitive(mean, "Mean", in_single="all", x=lambda g, x_shape, axis, keepdims: spread(
     g / (count(x_shape, axis) or 1), x_shape, axis, keepdims))
 primitive(np.multiply.reduce, "Prod", x=product_rule)
-primitive(np.maximum.reduce, "Amax", x=amax_rule)
-primitive(np.minimum.reduce, "Amin", x=amax_rule)
-primitive(largest, "Max", number=1, x=max_rule)
-primitive(median, "Median", x=max_rule)
-primitive(smallest, "Min", number=1, x=max_rule)
+primitive(np.maximum.reduce, "Amax", in_single="all", x=amax_rule)
+primitive(np.minimum.reduce, "Amin", in_single="all", x=amax_rule)
+primitive(largest, "Max", number=1, in_single="all", x=max_rule)
+primitive(median, "Median", in_single="all", x=max_rule)
+primitive(smallest, "Min", number=1, in_single="all", x=max_rule)
 primitive(var, "Var", x=var_rule)
 primitive(std, "Std", x=lambda g, x, out, axis, correction, keepdims: var_rule(
     np.where(out == 0, 0, g / (2 * out)), x, axis, correction, keepdims))
 primitive(norm, "LinalgVectorNorm", x=norm_rule)
-primitive(logsumexp, "Logsumexp", x=lambda g, x, out, axis, keepdims: restore(g, x.shape, axis, keepdims) * np.exp(
-    x - restore(out, x.shape, axis, keepdims)))
-primitive(softmax, "Softmax", x=lambda g, out, axis: (g - np.add.reduce(g * out, axis=(axis,), keepdims=True)) * out)
-primitive(log_softmax, "LogSoftmax", x=lambda g, out, axis: g - np.exp(out) * np.add.reduce(
+primitive(logsumexp, "Logsumexp", in_single="nothing",
+          x=lambda g, x, out, axis, keepdims: restore(g, x.shape, axis, keepdims) * np.exp(
+              x - restore(out, x.shape, axis, keepdims)))
+primitive(softmax, "Softmax", in_single="all",
+          x=lambda g, out, axis: (g - total(g * out, axis=(axis,), keepdims=True)) * out)
+primitive(log_softmax, "LogSoftmax", in_single="all", x=lambda g, out, axis: g - np.exp(out) * total(
     g, axis=(axis,), keepdims=True))
-primitive(np.add.accumulate, "Cumsum", x=lambda g, axis: flip(np.add.accumulate(flip(g, axis=(axis,)), axis=axis),
-                                                              axis=(axis,)))
+primitive(running_total, "Cumsum", x=lambda g, axis: flip(
+    running_total(flip(g, axis=(axis,)), axis=axis), axis=(axis,)))
 
 # shape
 primitive(reshape, "View", view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
@@ -415,14 +426,15 @@ primitive(put_strided, "torch::autograd::CopySlices", x=lambda g, geometry: put_
 # matrices
 primitive(matmul, "Mm", x=lambda g, y: matmul(g, swap(y)), y=lambda g, x: matmul(swap(x), g))
 table[np.matmul] = table[matmul]  # what array @ Tensor calls
-primitive(addmm, "Addmm", x=lambda g, beta: g * beta, y=lambda g, z, alpha: g @ swap(z) * alpha,
+primitive(addmm, "Addmm", in_single="nothing", x=lambda g, beta: g * beta, y=lambda g, z, alpha: g @ swap(z) * alpha,
           z=lambda g, y, alpha: swap(y) @ g * alpha)
 primitive(linear, "Addmm", x=lambda g, weight: matmul(g, weight), weight=lambda g, x: weight_gradient(g, x),
           bias=lambda g: g)
 primitive(linear_no_bias, "Mm", x=lambda g, weight: matmul(g, weight), weight=lambda g, x: weight_gradient(g, x))
 primitive(weight_gradient, "T", x=lambda g, y: linear_no_bias(y, g), y=lambda g, x: matmul(x, g))
 primitive(squared_error, "MseLoss", x=lambda g, x, y: g * (2 * (x - y)), y=lambda g, x, y: g * (2 * (y - x)))
-primitive(mse_loss, "MseLoss", x=mse_rule, y=lambda g, x, y, reduction: mse_rule(g, y, x, reduction))
+primitive(mse_loss, "MseLoss", in_single="nothing", x=mse_rule,
+          y=lambda g, x, y, reduction: mse_rule(g, y, x, reduction))
 primitive(svd, "LinalgSvd", x=svd_rule)
 
 # losses (that of regression stands above)
@@ -430,11 +442,12 @@ primitive(losses.nll_loss, "NllLoss", x=losses.nll_rule, target=None, weight=Non
 primitive(losses.nll_loss2d, "NllLoss2D", x=losses.nll_rule, target=None, weight=None)
 primitive(losses.nll_spread, "NllLossBackward", x=lambda g, target, weight, reduction, ignore_index: losses.nll_loss(
     g, target, weight, reduction=reduction, ignore_index=ignore_index), target=None, weight=None)
-primitive(losses.binary_cross_entropy, "BinaryCrossEntropy", x=losses.binary_cross_entropy_rule,
+primitive(losses.binary_cross_entropy, "BinaryCrossEntropy", in_single="nothing", x=losses.binary_cross_entropy_rule,
           y=losses.probability_rule, weight=None)
-primitive(losses.binary_cross_entropy_backward, "BinaryCrossEntropyBackward",
+primitive(losses.binary_cross_entropy_backward, "BinaryCrossEntropyBackward", in_single="nothing",
           x=lambda g, y, z: g * (y - z) / losses.logistic_slope(y),
           y=lambda g, x, y, z: g * x * (y * y - 2 * y * z + z) / np.square(losses.logistic_slope(y)),
           z=lambda g, x, y: -g * x / np.maximum((1 - y) * y, 1e-12))
-primitive(losses.binary_cross_entropy_with_logits, "BinaryCrossEntropyWithLogits", x=losses.with_logits_rule,
+primitive(losses.binary_cross_entropy_with_logits, "BinaryCrossEntropyWithLogits", in_single="nothing",
+          x=losses.with_logits_rule,
           y=losses.logit_probability_rule, weight=None, pos_weight=None)

@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from minigrad.kernels import Array
+import numpy as np
+
+from minigrad.kernels import Array, cast
 
 Rule = Callable[..., Array]
 Pull = Callable[[Any, dict[str, Any]], Any]  # a rule, given the gradient and the saved values by their names
@@ -32,10 +34,16 @@ class Plan:
 class Primitive:
     """A row of the table: a function on arrays, the name of its node, and a rule for each array argument."""
 
-    __slots__ = ("each", "function", "name", "plans", "rules", "view")
+    __slots__ = ("_wide", "each", "function", "in_single", "name", "plans", "rules", "view")
 
     def __init__(
-        self, function: Callable[..., Any], name: str, view: bool, number: int, rules: dict[str, Rule | None]
+        self,
+        function: Callable[..., Any],
+        name: str,
+        view: bool,
+        number: int,
+        rules: dict[str, Rule | None],
+        in_single: str = "value",
     ) -> None:
         self.function = getattr(function, "__wrapped__", function)
         self.name = name if "::" in name else f"{name}Backward{number}"
@@ -43,6 +51,20 @@ class Primitive:
         self.each = rules.pop("each", None)  # the one rule of a function of any number of arrays
         self.rules = rules
         self.plans: dict[int, Plan] = {}
+        self.in_single = in_single
+        self._wide: Primitive | None = self if view or in_single == "nothing" else None
+
+    @property
+    def wide(self) -> Primitive:
+        """The row for float16, which PyTorch converts to float32 for an operation and rounds once, behind it."""
+        if self._wide is None:
+            rules = self.rules | ({"each": self.each} if self.each else {})
+            if self.in_single == "all":
+                rules = {name: in_single(rule) for name, rule in rules.items()}
+            wide = Primitive(self.function, self.name, False, 0, rules)
+            wide.function, wide.name, wide._wide = in_single(self.function), self.name, wide
+            self._wide = wide
+        return self._wide
 
     def plan(self, needs: int) -> Plan:
         """The plan for the inputs whose bits are set in `needs`; made once, then looked up."""
@@ -73,6 +95,29 @@ class Primitive:
         )
 
 
+def in_single(function: Any) -> Any:
+    """`function`, or None, with float16 converted to float32 before it, and back after it."""
+    if function is None:
+        return None
+
+    @functools.wraps(function)
+    def call(*args: Any, **params: Any) -> Any:
+        return converted(function(*converted(args, HALF, SINGLE), **params), SINGLE, HALF)
+
+    return call
+
+
+HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+
+
+def converted(x: Any, source: np.dtype[Any], target: np.dtype[Any]) -> Any:
+    """x, or what is in a sequence of them, in the dtype `target` where it is in `source`; the rest as it is."""
+    if isinstance(x, list) or type(x) is tuple:
+        return type(x)(converted(entry, source, target) for entry in x)
+    dtype = getattr(x, "dtype", None)
+    return cast(x, dtype=target) if getattr(dtype, "numpy", dtype) == source else x
+
+
 @functools.cache
 def parameter_names(rule: Rule) -> tuple[str, ...]:
     """The names that a rule asks for, after g."""
@@ -93,10 +138,12 @@ def pull(rule: Rule, names: tuple[str, ...]) -> Pull:
     return lambda g, saved: rule(g, *[saved[name] for name in names])
 
 
-class Table(dict[Callable[..., Any], Primitive]):
-    """The rows by their functions."""
+class Table(dict[Any, Primitive]):
+    """The rows by their functions; a row that is not in the table, as those for float16, stands for itself."""
 
-    def __missing__(self, function: Callable[..., Any]) -> Primitive:
+    def __missing__(self, function: Any) -> Primitive:
+        if isinstance(function, Primitive):
+            return function
         raise NotImplementedError(
             f"{getattr(function, '__name__', function)} has no row in the table of derivatives: its result would have "
             "no history, and gradients through it would be lost"

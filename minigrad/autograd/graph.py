@@ -40,7 +40,7 @@ from minigrad.autograd.node import (
 )
 from minigrad.derivatives import table
 from minigrad.kernels import sum_to
-from minigrad.primitive import Primitive
+from minigrad.primitive import HALF, Primitive
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -52,7 +52,7 @@ adding = threading.RLock()  # while a gradient is added to another; NumPy lets o
 ONE = {np.dtype(t): t(1) for t in (np.float16, np.float32, np.float64)}  # the gradient at a loss
 
 
-def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None, **params: Any) -> Tensor:
+def apply(function: Callable[..., Any] | Primitive, *inputs: Any, out: Tensor | None = None, **params: Any) -> Tensor:
     """Run an operation of the table on Tensors and numbers; record it where an input requires gradients.
 
     Returns a Tensor; a tuple of them, whatever its type says, where the function has several results. `out` is a Tensor
@@ -86,6 +86,8 @@ def apply(function: Callable[..., Any], *inputs: Any, out: Tensor | None = None,
         if type(result) is list or type(result) is tuple:
             return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
         result = as_array(result)
+    if result.itemsize == 2 and result.dtype == HALF and primitive.wide is not primitive:
+        return apply(primitive.wide, *inputs, **params)
     tensor: Tensor = _new(nodes._Tensor)  # wrap(result), written out: this is on the path of every operation
     tensor._array = result
     tensor._counter = [0, None] if not grad_mode.inference_used else new_counter()

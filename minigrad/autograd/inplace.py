@@ -34,7 +34,7 @@ from minigrad.autograd.node import (
 from minigrad.derivatives import table
 from minigrad.kernels import Geometry, cast, put_strided, strided
 from minigrad.metadata import dtype_of
-from minigrad.primitive import Primitive
+from minigrad.primitive import HALF, Primitive
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -116,7 +116,7 @@ def write_out(primitive: Primitive, arrays: list[Any], params: dict[str, Any], n
     if type(out) is not Target:
         check_inference(out)
         bump(out, "out=")
-    elif isinstance(primitive.function, np.ufunc):
+    elif isinstance(primitive.function, np.ufunc) and out._array.dtype != HALF:
         try:
             state.quiet(primitive.function, *arrays, out=out._array)
             return out
@@ -125,10 +125,12 @@ def write_out(primitive: Primitive, arrays: list[Any], params: dict[str, Any], n
         except RuntimeError as error:
             unless_entered(error)  # computed below
     try:
-        value = quietly(primitive.function, *arrays, **params)
+        value = as_array(quietly(primitive.function, *arrays, **params))
+        if value.dtype == HALF:
+            value = as_array(quietly(primitive.wide.function, *arrays, **params))
     except ValueError as error:
         raise shape_error(arrays, error) from None
-    write(out, as_array(value))
+    write(out, value)
     return out
 
 

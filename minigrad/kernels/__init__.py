@@ -4,3 +4,4 @@ from minigrad.kernels.activations import *
 from minigrad.kernels.layout import *
 from minigrad.kernels.losses import *
 from minigrad.kernels.numeric import *
+from minigrad.kernels.sums import *

@@ -82,17 +82,6 @@ def broadcast(x: Array, *, shape: Shape) -> Array:
         return out
 
 
-def sum_to(g: Array, shape: Shape) -> Array:
-    """The adjoint of broadcasting: sum `g` over the axes that broadcasting from `shape` added or stretched."""
-    whole = g.shape
-    lead = len(whole) - len(shape)
-    if whole[lead:] == shape:
-        return np.add.reduce(g, axis=(0,) if lead == 1 else tuple(range(lead)), keepdims=False)
-    axis = tuple([i for i, n in enumerate((1,) * lead + shape) if n != whole[i]])
-    total = np.add.reduce(g, axis=axis, keepdims=True)
-    return reshape(total, shape=shape) if lead else total
-
-
 def restore(reduced: Array, shape: Shape, axis: Shape, keepdims: bool) -> Array:
     """Give a reduction's result the reduced axes back, with length 1, as far as broadcasting needs them."""
     if keepdims or not reduced.ndim:
@@ -217,13 +206,6 @@ def stack(*arrays: Array, axis: int) -> Array:
 def repeat(x: Array, *, sizes: Shape) -> Array:
     """x put side by side so many times along each axis; `sizes` may name more axes than x has."""
     return np.tile(x, sizes)
-
-
-def fold(g: Array, shape: Shape, sizes: Shape) -> Array:
-    """The adjoint of `repeat`: the sum of the repetitions."""
-    pairs = zip(sizes, (1,) * (len(sizes) - len(shape)) + shape, strict=True)
-    parts = reshape(g, shape=tuple(k for pair in pairs for k in pair))
-    return reshape(np.add.reduce(parts, axis=tuple(range(0, 2 * len(sizes), 2)), keepdims=False), shape=shape)
 
 
 @dispatched

@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad.kernels.layout import Array, Shape, dispatched
 from minigrad.kernels.numeric import log_sigmoid, sigmoid
+from minigrad.kernels.sums import total_of_all
 
 EPSILON = float(np.float32(1e-12))  # a float in PyTorch, whatever the dtype
 
@@ -23,8 +24,8 @@ def weighted(losses: Array, weight: Array | None, reduction: str) -> Array:
         losses = losses * weight
     if reduction == "none":
         return losses
-    total = np.add.reduce(losses, axis=None)
-    return total if reduction == "sum" else total / (losses.size or math.nan)
+    out = total_of_all(losses)
+    return out if reduction == "sum" else out / (losses.size or math.nan)
 
 
 def shared(g: Array, x: Array, weight: Array | None, reduction: str) -> Array:
@@ -62,8 +63,8 @@ def nll_loss(x: Array, target: Array, weight: Array | None, *, reduction: str, i
     losses = np.where(kept, -x[class_index(target)] * weights, 0)
     if reduction == "none":
         return losses
-    total = np.add.reduce(losses, axis=None)
-    return total if reduction == "sum" else total / np.add.reduce(weights, axis=None)
+    out = total_of_all(losses)
+    return out if reduction == "sum" else out / total_of_all(weights)
 
 
 @dispatched
@@ -80,7 +81,7 @@ def nll_spread(
     x = np.zeros(shape, g.dtype)
     kept, target, weights = class_weights(target, weight, ignore_index, g.dtype)
     if reduction == "mean":
-        weights = weights / np.add.reduce(weights, axis=None)
+        weights = weights / total_of_all(weights)
     if x.size:
         x[class_index(target)] = np.where(kept, -g * weights, 0)
     return x

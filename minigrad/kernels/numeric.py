@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from minigrad.kernels.layout import Array, Shape, count, dispatched
-
-
-def in_single(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Let a reduction of float16 compute in float32, as PyTorch's: the sum may overflow where the mean doesn't."""
-
-    @functools.wraps(function)
-    def call(x: Array, **params: Any) -> Array:
-        if x.itemsize == 2:
-            return function(x.astype(np.float32), **params).astype(x.dtype)
-        return function(x, **params)
-
-    return call
+from minigrad.kernels.sums import total
 
 
 @dispatched
@@ -76,57 +62,55 @@ def clamp(x: Array, *, low: float | None, high: float | None) -> Array:
 def logsumexp(x: Array, *, axis: Shape, keepdims: bool) -> Array:
     top = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isinf(top), 0, top)
-    out = np.log(np.add.reduce(np.exp(x - top), axis=axis, keepdims=True)) + top
+    out = np.log(total(np.exp(x - top), axis=axis, keepdims=True)) + top
     return out if keepdims else out.reshape([n for i, n in enumerate(x.shape) if i not in axis])
 
 
 @dispatched
 def softmax(x: Array, *, axis: int) -> Array:
     e = np.exp(x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf))
-    return e / np.add.reduce(e, axis=axis, keepdims=True)
+    return e / total(e, axis=(axis,), keepdims=True)
 
 
 @dispatched
 def log_softmax(x: Array, *, axis: int) -> Array:
     z = x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
-    return z - np.log(np.add.reduce(np.exp(z), axis=axis, keepdims=True))
+    return z - np.log(total(np.exp(z), axis=(axis,), keepdims=True))
 
 
 @dispatched
-@in_single
 def var(x: Array, *, axis: Shape, correction: float, keepdims: bool) -> Array:
-    d = x - np.add.reduce(x, axis=axis, keepdims=True) / count(x.shape, axis)
-    return np.add.reduce(d * d, axis=axis, keepdims=keepdims) / max(count(x.shape, axis) - correction, 0.0)
+    """In float64, as PyTorch's: a float32 mean of large numbers is too far off."""
+    n, wide = count(x.shape, axis), x.astype(np.float64)
+    d = wide - total(wide, axis=axis, keepdims=True) / n
+    return (total(d * d, axis=axis, keepdims=keepdims) / max(n - correction, 0.0)).astype(x.dtype)
 
 
 @dispatched
-@in_single
 def std(x: Array, *, axis: Shape, correction: float, keepdims: bool) -> Array:
-    return np.sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+    return np.sqrt(var(x.astype(np.float64), axis=axis, correction=correction, keepdims=keepdims)).astype(x.dtype)
 
 
 @dispatched
-@in_single
 def norm(x: Array, *, p: float, axis: Shape, keepdims: bool) -> Array:
     """The p-norm over `axis`: (sum |x|**p)**(1/p), the number of nonzeros for p = 0, the largest |x| for p = inf."""
     size = np.absolute(x)
     if p == 2:
-        return np.sqrt(np.add.reduce(size * size, axis=axis, keepdims=keepdims))
+        return np.sqrt(total(size * size, axis=axis, keepdims=keepdims))
     if p == 1:
-        return np.add.reduce(size, axis=axis, keepdims=keepdims)
+        return total(size, axis=axis, keepdims=keepdims)
     if p == 0:
-        return np.add.reduce(x != 0, axis=axis, keepdims=keepdims, dtype=x.dtype)
+        return total((x != 0).astype(x.dtype), axis=axis, keepdims=keepdims)
     if math.isinf(p):
         reduce = np.maximum.reduce if p > 0 else np.minimum.reduce
         return reduce(size, axis=axis, keepdims=keepdims, **({"initial": 0.0} if p > 0 else {}))
-    return np.add.reduce(size**p, axis=axis, keepdims=keepdims) ** (1 / p)
+    return total(size**p, axis=axis, keepdims=keepdims) ** (1 / p)
 
 
 @dispatched
-@in_single
 def mean(x: Array, *, axis: Shape, keepdims: bool) -> Array:
     n = count(x.shape, axis)
-    return np.add.reduce(x, axis=axis, keepdims=keepdims) / (n or math.nan)
+    return total(x, axis=axis, keepdims=keepdims) / (n or math.nan)
 
 
 @dispatched

@@ -84,9 +84,9 @@ def sum(
     require_tensor(input, "sum")
     axis = axes_of(dim, input._array.ndim)
     if dtype is None and input._array.dtype.kind == "f":
-        total = apply(np.add.reduce, input, axis=axis, keepdims=keepdim, out=out)
+        total = apply(kernels.total, input, axis=axis, keepdims=keepdim, out=out)
     else:
-        total = totalled(np.add.reduce, input, dtype, axis=axis, keepdims=keepdim, out=out)
+        total = totalled(kernels.total, input, dtype, axis=axis, keepdims=keepdim, out=out)
     return total if dim is None and not keepdim else named(total, "SumBackward1")
 
 
@@ -384,7 +384,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor |
     if not input._array.ndim:  # NumPy accumulates along dims alone
         sums = apply(kernels.reshape, cumsum(input.reshape(1), 0, dtype=dtype), shape=(), out=out)
         return named(sums, "CumsumBackward0", input)
-    return totalled(np.add.accumulate, input, dtype, axis=axis, out=out)
+    return totalled(kernels.running_total, input, dtype, axis=axis, out=out)
 
 
 @functools.wraps(cumsum)
