@@ -104,6 +104,11 @@ class Target(TensorBase):
         self._node, self._requires_grad = None, False
 
 
+# NumPy 2.4 with AVX-512 writes wrong numbers into memory that is not contiguous: negative, where its input's stride is
+# 16 or 64 bytes, the others always. What they make anew is right.
+WRONG_WRITERS = {np.negative, np.isfinite, np.isinf, np.isnan, np.signbit}
+
+
 def write_out(primitive: Primitive, arrays: list[Any], params: dict[str, Any], needs: int, out: Tensor | Target) -> Any:
     """Run an operation with its result going into `out`. RuntimeError where gradients would be lost."""
     if not isinstance(out, TensorBase):
@@ -116,7 +121,11 @@ def write_out(primitive: Primitive, arrays: list[Any], params: dict[str, Any], n
     if type(out) is not Target:
         check_inference(out)
         bump(out, "out=")
-    elif isinstance(primitive.function, np.ufunc) and out._array.dtype != HALF:
+    elif (
+        isinstance(primitive.function, np.ufunc)
+        and out._array.dtype != HALF
+        and primitive.function not in WRONG_WRITERS
+    ):
         try:
             state.quiet(primitive.function, *arrays, out=out._array)
             return out
