@@ -28,8 +28,9 @@ from minigrad.metadata import (
 from minigrad.metadata import device as Device
 from minigrad.metadata import dtype as Dtype
 from minigrad.methods import OPERANDS, OPERATORS, Methods
-from minigrad.ops.arguments import axis_of
-from minigrad.ops.creation import array_of, number_as, sizes
+from minigrad.ops.arguments import axis_of, convert
+from minigrad.ops.creation import array_of, sizes
+from minigrad.ops.numbers import number_as
 from minigrad.printing import tensor_text
 from minigrad.storage import memory, owner
 
@@ -388,7 +389,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         """Set the elements to those of `src`, which broadcasts to this shape and is converted to this dtype."""
         if not isinstance(src, OPERANDS):
             raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-        return self._overwrite(src, "copy_")
+        return self._overwrite(src if isinstance(src, TensorBase) else convert(src, self._array.dtype), "copy_")
 
     def _overwrite(self, value: Any, name: str) -> Tensor:
         check_writable(self)
@@ -473,7 +474,7 @@ def rebuild_from(
 
 def legacy(dtype: Dtype | None, data: tuple[Any, ...]) -> Tensor:
     """What PyTorch's old constructors make: from data, or uninitialised of the given sizes."""
-    if len(data) == 1 and (type(data[0]) is bool or not isinstance(data[0], int)):
+    if len(data) == 1 and (type(data[0]) is bool or not isinstance(data[0], (int, np.integer))):
         (source,) = data
         if isinstance(source, Tensor):
             if dtype is None or source.dtype is dtype:

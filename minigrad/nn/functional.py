@@ -24,6 +24,7 @@ from minigrad.nn.losses import (
 from minigrad.ops import bernoulli, sigmoid, tanh
 from minigrad.ops.arguments import require_tensor, type_name
 from minigrad.ops.linalg import linear
+from minigrad.ops.numbers import factor_as, index_of, number, number_as
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -133,6 +134,7 @@ def padding_row(padding_idx: int | None, rows: int) -> int | None:
     """The row of the padding, counted from 0; AssertionError where there is no such row."""
     if padding_idx is None:
         return None
+    padding_idx = index_of(padding_idx, "padding_idx")
     if not -rows <= padding_idx < rows:
         raise AssertionError("Padding_idx must be within num_embeddings")
     return padding_idx % rows
@@ -144,7 +146,7 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     Without `num_classes` there are as many as the largest class asks for. RuntimeError for numbers that are no class.
     """
     require_tensor(input, "one_hot")
-    index = input._array
+    index, num_classes = input._array, index_of(num_classes, "num_classes")
     if index.dtype != np.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not index.size and num_classes <= 0:
@@ -181,7 +183,8 @@ def leaky_relu(
     if inplace:
         return leaky_relu_(input, negative_slope)
     require_floats(input, "leaky_relu", "leaky_relu_cpu")
-    return apply(kernels.leaky_relu, input, out=out, slope=negative_slope)
+    slope = factor_as(negative_slope, input._array.dtype, "leaky_relu(): argument 'negative_slope'")
+    return apply(kernels.leaky_relu, input, out=out, slope=slope)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
@@ -189,6 +192,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False, *, out: Tensor
     if inplace:
         return elu_(input, alpha)
     require_floats(input, "elu", "elu_cpu")
+    alpha = factor_as(alpha, input._array.dtype, "elu(): argument 'alpha'")
     return apply(kernels.elu, input, out=out, alpha=alpha, scale=1.0)
 
 
@@ -203,6 +207,8 @@ def selu(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0, *, out: Tensor | None = None) -> Tensor:
     """log(1 + exp(beta * input)) / beta; input itself where beta * input is above `threshold`."""
     require_floats(input, "softplus", "softplus_cpu")
+    beta = factor_as(beta, input._array.dtype, "softplus(): argument 'beta'")
+    threshold = factor_as(threshold, input._array.dtype, "softplus(): argument 'threshold'")
     return apply(kernels.softplus, input, out=out, beta=beta, threshold=threshold)
 
 
@@ -233,6 +239,7 @@ def hardtanh(
 ) -> Tensor:
     """input limited to min_val..max_val; unlike clamp's, the gradient at the bounds is 0."""
     require_tensor(input, "hardtanh")
+    min_val, max_val = (number(x, "hardtanh(): a bound") for x in (min_val, max_val))
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     if inplace:
@@ -242,7 +249,9 @@ def hardtanh(
         raise RuntimeError("Bool inputs not supported for hardtanh")
     if kind == "u" and min(min_val, max_val) < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
-    low, high = (min_val, max_val) if kind == "f" else (int(min_val), int(max_val))
+    if kind != "f":  # PyTorch drops what is behind the point first
+        min_val, max_val = (number_as(x, np.dtype(np.int64)).item() for x in (min_val, max_val))
+    low, high = (number_as(x, input._array.dtype).item() for x in (min_val, max_val))
     return apply(kernels.hardtanh, input, out=out, low=low, high=high)
 
 

@@ -14,6 +14,7 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, wrap
 from minigrad.ops import abs, log_softmax, masked_fill, mean, mul, sub, sum
 from minigrad.ops.arguments import convert, not_a_tensor, pair, require_tensor, type_name
+from minigrad.ops.distributions import whole
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -147,8 +148,7 @@ def nll_loss(
     reduction = chosen(size_average, reduce, reduction)
     require_tensor(input, "nll_loss_nd")
     require_tensor(target, "nll_loss_nd", "target")
-    if type(ignore_index) is not int:
-        raise TypeError(f"nll_loss_nd(): argument 'ignore_index' must be int, not {type(ignore_index).__name__}")
+    ignore_index = whole(ignore_index, "nll_loss_nd", "ignore_index")
     shape, classes = input._array.shape, check_classes(input, target, weight)
     refuse_gradients("nll_loss_forward", weight=weight)
     labels = target._array
@@ -221,8 +221,7 @@ def cross_entropy(
     reduction = chosen(size_average, reduce, reduction)
     require_tensor(input, "cross_entropy_loss")
     require_tensor(target, "cross_entropy_loss", "target")
-    if type(ignore_index) is not int:
-        raise TypeError(f"cross_entropy_loss(): argument 'ignore_index' must be int, not {type(ignore_index).__name__}")
+    ignore_index = whole(ignore_index, "cross_entropy_loss", "ignore_index")
     if label_smoothing > 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     dim = 0 if input._array.ndim == 1 else 1

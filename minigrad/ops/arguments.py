@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -13,14 +12,13 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.inplace import Target
 from minigrad.autograd.node import TensorBase, wrap
 from minigrad.metadata import dtype, dtype_of, get_default_dtype
+from minigrad.ops.numbers import UINT64, Number, index_of, number, number_dtype, size_of
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
-Number: TypeAlias = int | float | bool
 Dims: TypeAlias = int | Sequence[int] | None
 _category = {"b": 0, "i": 1, "u": 1, "f": 2}
-_bool, _int64 = np.dtype(bool), np.dtype(np.int64)
 
 
 def pair(x: Any, y: Any) -> tuple[Any, Any]:
@@ -39,7 +37,9 @@ def pair(x: Any, y: Any) -> tuple[Any, Any]:
 
 def stays(x: Any, kind: str) -> bool:
     """Whether a Python number beside a tensor of that kind gives the same dtype and value in NumPy as in PyTorch."""
-    return type(x) in (float, int) if kind == "f" else kind == "i" and type(x) is int and -128 <= x < 128
+    if kind == "f":
+        return type(x) is float or (type(x) is int and -(2**63) <= x < 2**64)
+    return kind == "i" and type(x) is int and -128 <= x < 128
 
 
 def promote(*operands: Any) -> tuple[Any, ...]:
@@ -54,11 +54,14 @@ def convert(x: Any, target: np.dtype[Any]) -> Any:
         if x._array.dtype == target:
             return x
         return apply(kernels.cast if target.kind == "f" else kernels.discrete, x, dtype=target)
-    return wrap(np.asarray(x).astype(target))
+    return wrap(np.asarray(number(x)).astype(target))
 
 
 def result_dtype(*operands: Any) -> np.dtype[Any]:
-    """torch.result_type: tensors with dimensions decide, then 0-d tensors, then numbers, unless of a higher kind."""
+    """torch.result_type: tensors with dimensions decide, then 0-d tensors, then numbers, unless of a higher kind.
+
+    RuntimeError where it is uint64, as that of a number above all int64 may be.
+    """
     result: np.dtype[Any] | None = None
     groups: tuple[list[np.dtype[Any]], ...] = ([], [], [])
     for x in operands:
@@ -73,11 +76,18 @@ def result_dtype(*operands: Any) -> np.dtype[Any]:
         if dtype is not None and (result is None or _category[dtype.kind] > _category[result.kind]):
             result = dtype
     assert result is not None
+    if result == UINT64:
+        raise RuntimeError(
+            "Promotion for uint16, uint32, uint64 types is not supported: there is a number above 2**63 - 1 among the "
+            "operands; write it as a float"
+        )
     return result
 
 
 def promote_dtypes(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     """torch.promote_types: as NumPy within a kind; between kinds the higher one, unwidened."""
+    if UINT64 in (a, b) and _category[a.kind] == _category[b.kind]:
+        return UINT64
     if _category[a.kind] == _category[b.kind]:
         return np.promote_types(a, b)
     return a if _category[a.kind] > _category[b.kind] else b
@@ -96,19 +106,6 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
 def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether results of the first dtype may be written into tensors of the second: not floats into integers."""
     return _category[from_.numpy.kind] <= _category[to.numpy.kind]
-
-
-def number_dtype(x: Any) -> np.dtype[Any]:
-    """The dtype that a Python or NumPy number counts as; TypeError for anything else."""
-    if isinstance(x, (bool, np.bool_)):
-        return _bool
-    if isinstance(x, (int, np.integer)):
-        return _int64
-    if isinstance(x, (float, np.floating)):
-        return get_default_dtype().numpy
-    raise TypeError(
-        f"an operand must be a Tensor or a number, not {type(x).__name__}: convert it with torch.tensor() first"
-    )
 
 
 def floating(x: Tensor) -> Tensor:
@@ -146,10 +143,7 @@ def as_dtype(x: Tensor, to: dtype | None) -> Tensor:
 
 def axis_of(dim: Any, ndim: int) -> int:
     """A dim as an axis from 0; IndexError out of range, TypeError unless an int. 0-d tensors count as 1-d."""
-    try:
-        axis = operator.index(dim)
-    except TypeError:
-        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}") from None
+    axis = index_of(dim, "dim")
     n = ndim or 1
     if not -n <= axis < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {axis})")
@@ -163,7 +157,7 @@ def axes_of(dim: Dims, ndim: int) -> tuple[int, ...]:
     if isinstance(dim, (tuple, list)):
         if not dim:
             return tuple(range(ndim))
-        axes = tuple(axis_of(d, ndim) for d in dim)
+        axes = tuple(axis_of(size_of(d, "dim"), ndim) for d in dim)
         for axis in axes:
             if axes.count(axis) > 1:
                 raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
@@ -176,20 +170,14 @@ def shape_of(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """A shape given as separate ints or as one sequence; TypeError for anything else."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = tuple(sizes[0])
-    try:
-        return tuple(operator.index(n) for n in sizes)
-    except TypeError:
-        raise TypeError(f"a shape is made of ints, got {', '.join(type(n).__name__ for n in sizes)}") from None
+    return tuple([size_of(n, "size") for n in sizes])
 
 
 def ints(given: Any, function: str, argument: str) -> tuple[int, ...]:
     """A sequence of ints as a tuple; TypeError for anything else."""
     if not isinstance(given, (tuple, list)):
         raise TypeError(f"{function}(): argument '{argument}' must be tuple of ints, not {type(given).__name__}")
-    try:
-        return tuple(map(operator.index, given))
-    except TypeError:
-        raise TypeError(f"{function}(): argument '{argument}' must be tuple of ints, got {given}") from None
+    return tuple([size_of(n, argument) for n in given])
 
 
 def type_name(x: TensorBase) -> str:

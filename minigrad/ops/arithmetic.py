@@ -9,8 +9,10 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, as_array, named, wrap
-from minigrad.ops.arguments import Number, convert, promote, require_tensor, type_name
+from minigrad.ops.arguments import convert, promote, require_tensor, type_name
 from minigrad.ops.comparison import ge, gt, le, lt, ne
+from minigrad.ops.distributions import real
+from minigrad.ops.numbers import Number, factor_as
 from minigrad.ops.pointwise import acos, add, asin, atan, atan2, div, mul, sub, trunc, where
 
 if TYPE_CHECKING:
@@ -21,7 +23,10 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     """input + value * tensor1 * tensor2."""
     require_tensors("addcmul", input, tensor1, tensor2)
     x, y, z = promote(input, tensor1, tensor2)
-    product = mul(y, z) if value == 1 else mul(scaled(y, value), z)
+    if x._array.dtype.kind == "b":
+        raise NotImplementedError("\"addcmul_cpu_out\" not implemented for 'Bool': convert with .to()")
+    value = factor_as(value, x._array.dtype, "argument 'value'")
+    product = mul(y, z) if value == 1 else mul(mul(y, value), z)
     return named(add(x, product, out=out), "AddcmulBackward0", input, tensor1, tensor2)
 
 
@@ -34,18 +39,14 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
             "tensor2)).to(input.dtype) is what it was; convert with .float() for a true division"
         )
     x, y, z = promote(input, tensor1, tensor2)
-    quotient = div(y if value == 1 else scaled(y, value), z)
+    value = factor_as(value, x._array.dtype, "argument 'value'")
+    quotient = div(y if value == 1 else mul(y, value), z)
     return named(add(x, quotient, out=out), "AddcdivBackward0", input, tensor1, tensor2)
 
 
 def require_tensors(name: str, *tensors: Tensor) -> None:
     for argument, x in zip(("input", "tensor1", "tensor2"), tensors, strict=True):
         require_tensor(x, name, argument)
-
-
-def scaled(x: Tensor, value: Number) -> Tensor:
-    """x times a number, which PyTorch converts to the dtype of x."""
-    return mul(x, value if x._array.dtype.kind == "f" else int(value))
 
 
 def lerp(input: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor | None = None) -> Tensor:
@@ -63,7 +64,8 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor | No
         raise NotImplementedError(f"\"lerp_kernel\" not implemented for '{type_name(input)}': convert with .float()")
     if isinstance(weight, TensorBase):
         return apply(kernels.lerp, input, end, weight, out=out)
-    return apply(kernels.lerp_by_number, input, end, out=out, weight=float(weight))
+    weight = float(factor_as(weight, input._array.dtype, "argument 'weight'"))
+    return apply(kernels.lerp_by_number, input, end, out=out, weight=weight)
 
 
 def nan_to_num(
@@ -80,13 +82,13 @@ def nan_to_num(
     if array.dtype.kind != "f":
         return apply(kernels.clone, input, out=out)
     top = float(np.finfo(array.dtype).max)
-    replaced = np.select(
-        [np.isnan(array), array == np.inf],
-        [0.0 if nan is None else nan, top if posinf is None else posinf],
-        -top if neginf is None else neginf,
-    )
-    values = wrap(as_array(replaced).astype(array.dtype))
-    return named(where(wrap(np.isfinite(array)), input, values, out=out), "NanToNumBackward0", input)
+    values = [
+        default if x is None else real(x, "nan_to_num", name)
+        for name, x, default in (("nan", nan, 0.0), ("posinf", posinf, top), ("neginf", neginf, -top))
+    ]
+    replaced = np.select([np.isnan(array), array == np.inf], values[:2], values[2])
+    replacements = wrap(as_array(replaced).astype(array.dtype))
+    return named(where(wrap(np.isfinite(array)), input, replacements, out=out), "NanToNumBackward0", input)
 
 
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -20,13 +20,12 @@ from minigrad.metadata import (
     device,
     dtype,
     dtype_of,
-    float16,
-    float32,
     float64,
     get_default_dtype,
     int64,
 )
-from minigrad.ops.arguments import convert, ints, number_dtype, promote_dtypes, require_tensor, shape_of
+from minigrad.ops.arguments import convert, ints, promote_dtypes, require_tensor, result_dtype, shape_of
+from minigrad.ops.numbers import index_of, number, number_as, number_dtype
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -69,26 +68,6 @@ def finished(array: Array, requires_grad: bool, device: Device, out: Tensor | No
     if requires_grad:
         tensor.requires_grad_()
     return tensor
-
-
-def number_as(value: Any, target: np.dtype[Any]) -> Any:
-    """A number in a dtype; RuntimeError where it doesn't fit. A negative int wraps around in uint8, as in PyTorch."""
-    if isinstance(value, int) and not -(2**64) < value < 2**64:
-        raise OverflowError(f"int too big to convert: {value}")
-    if target.kind == "b":
-        return np.bool_(value)
-    if target.kind == "f":
-        if not _largest[target] < abs(value) < math.inf:
-            return target.type(value)
-    else:
-        info = np.iinfo(target)
-        low = info.min if info.min or isinstance(value, float) else -info.max
-        if low <= value <= info.max:
-            return np.int64(int(value)).astype(target)
-    raise RuntimeError(f"value cannot be converted to type {dtype_of(target).name} without overflow: {value}")
-
-
-_largest = {d.numpy: float(np.finfo(d.numpy).max) for d in (float16, float32, float64)}
 
 
 def tensor(data: Any, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
@@ -166,7 +145,7 @@ def inferred_dtype(data: Any) -> np.dtype[Any] | None:
     if isinstance(data, complex):
         raise TypeError(f"minigrad has no complex tensors: got {data}")
     if isinstance(data, (int, float)):
-        return number_dtype(data)
+        return number_dtype(type(data)())
     if not is_sequence(data):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     types = set(map(type, data))
@@ -350,11 +329,8 @@ def full(
     """A tensor of the given shape filled with a number, whose kind decides the dtype where none is given."""
     shape = ints(size, "full", "size")
     sizes((shape,))
-    if isinstance(fill_value, TensorBase) and not fill_value._array.ndim:
-        fill_value = fill_value._array.item()
-    if not isinstance(fill_value, (int, float, np.generic)):
-        raise TypeError(f"full(): argument 'fill_value' must be Number, not {type(fill_value).__name__}")
-    target = number_dtype(fill_value) if dtype is None and out is None else target_dtype(dtype, out)
+    fill_value = number(fill_value, "full(): argument 'fill_value'")
+    target = result_dtype(fill_value) if dtype is None and out is None else target_dtype(dtype, out)
     return finished(np.full(shape, number_as(fill_value, target)), requires_grad, device, out)
 
 
@@ -385,11 +361,7 @@ def eye(
 
 def bound(x: Any, function: str, name: str) -> Any:
     """An end of a range as a Python number; TypeError unless a number."""
-    if isinstance(x, (TensorBase, np.generic)):
-        return x.item()  # type: ignore[union-attr]
-    if not isinstance(x, (int, float)):
-        raise TypeError(f"{function}(): argument '{name}' must be Number, not {type(x).__name__}")
-    return x
+    return number(wrap(x._array) if isinstance(x, TensorBase) else x, f"{function}(): argument '{name}'")
 
 
 def arange(
@@ -416,23 +388,25 @@ def arange(
         target = target_dtype(dtype, out)
     if target.kind == "b":
         raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
+    if step == 0 or step != step:
+        raise RuntimeError(f"step must be nonzero, got {step}")
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError(
             f"upper bound and lower bound inconsistent with step sign: start {start}, end {end}, step {step}"
         )
+    # PyTorch accumulates in a wide type, and rounds once.
+    wide = np.int64 if target.kind != "f" else np.float64 if target.itemsize > 2 else np.float32
+    for x in (start, end, step):
+        number_as(x, np.dtype(wide))
     if target == np.int64:
         start, end, step = int(start), int(end), int(step)
         if step == 0:
             raise ValueError(f"step must be nonzero in {target}: got {given['step']}")
-    count = math.ceil((end - start) / step)
-    if target.kind in "iu":
+    count = math.ceil((end - start) / step if target == np.int64 else (float(end) - start) / step)
+    if target.kind != "f":
         start, step = int(start), int(step)
-    # PyTorch accumulates in the wide type, and rounds once.
-    wide = np.float64 if target.kind == "f" else np.int64
     return finished((start + np.arange(count, dtype=wide) * step).astype(target), requires_grad, device, out)
 
 
@@ -461,28 +435,26 @@ def linspace(
             raise RuntimeError(
                 f"linspace only supports 0-dimensional start and end tensors, but got {list(x._array.shape)}"
             )
-    start, end, steps = bound(start, "linspace", "start"), bound(end, "linspace", "end"), operator.index(steps)
+    start, end, steps = bound(start, "linspace", "start"), bound(end, "linspace", "end"), index_of(steps, "steps")
     if steps < 0:
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
     target = target_dtype(dtype, out)
+    if steps < 2:
+        return finished(np.full(steps, number_as(start, target) if steps else 0, target), requires_grad, device, out)
     if target.kind == "b":
         raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
+    a, b = number_as(start, target), number_as(end, target)
     i = np.arange(steps)
     if target.kind == "f":
-        a, b = target.type(start), target.type(end)
         with np.errstate(invalid="ignore", over="ignore"):
-            step = (b - a) / target.type(max(steps - 1, 1))
+            step = (b - a) / target.type(steps - 1)
         # In double the product is exact for float32, and the sum is rounded once: a fused multiply-add.
         wide = np.longdouble if target.itemsize == 8 else np.float64
         with np.errstate(invalid="ignore"):
             up, down = wide(a) + wide(step) * i, wide(b) - wide(step) * (steps - 1 - i)
         array = np.where(i < steps // 2, up, down).astype(target)
-        if steps == 1:
-            array[:] = a
     else:
-        start, end = int(start), int(end)
-        step = (end - start) / max(steps - 1, 1)
+        start, end = int(a), int(b)
+        step = (end - start) / (steps - 1)
         array = np.where(i < steps // 2, start + step * i, end - step * (steps - 1 - i)).astype(target)
-        if steps == 1:
-            array[:] = start
     return finished(array, requires_grad, device, out)

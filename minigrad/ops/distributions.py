@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from minigrad.autograd.inplace import check_writable
 from minigrad.autograd.node import Array, TensorBase, wrap
 from minigrad.ops.arguments import convert
 from minigrad.ops.creation import laid_out, require_float
+from minigrad.ops.numbers import index_of
 from minigrad.ops.shaping import broadcast_to
 from minigrad.random import Generator, default_generator
 from minigrad.stream import Stream
@@ -42,22 +42,17 @@ def source(generator: Generator | None, function: str) -> Stream:
 
 def real(x: Any, function: str, argument: str) -> float:
     """A parameter as a float; TypeError unless it is a number, or a tensor without dims."""
-    if not isinstance(x, (int, float, np.number)) and not (isinstance(x, TensorBase) and not x._array.ndim):
+    if not isinstance(x, (int, float, np.number, np.bool_)) and not (isinstance(x, TensorBase) and not x._array.ndim):
         raise TypeError(f"{function}(): argument '{argument}' must be float, not {type(x).__name__}")
     return float(x)  # type: ignore[arg-type]
 
 
 def whole(x: Any, function: str, argument: str) -> int:
     """A parameter as an int; TypeError unless it is one, ValueError where it is no int64."""
-    try:
-        if isinstance(x, bool):
-            raise TypeError
-        x = operator.index(x)
-    except TypeError:
-        raise TypeError(f"{function}(): argument '{argument}' must be int, not {type(x).__name__}") from None
-    if not -(2**63) <= x < 2**63:
-        raise ValueError(f"Overflow when unpacking long long: {argument}={x} of {function}() is no int64")
-    return int(x)
+    n = index_of(x, argument)
+    if not -(2**63) <= n < 2**63:
+        raise ValueError(f"Overflow when unpacking long long: {argument}={n} of {function}() is no int64")
+    return n
 
 
 def require(condition: bool, message: str) -> None:

@@ -12,7 +12,7 @@ from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import axis_of, convert, require_tensor, type_name
-from minigrad.ops.creation import number_as
+from minigrad.ops.numbers import element_as
 from minigrad.ops.shaping import reshape, unsqueeze
 
 if TYPE_CHECKING:
@@ -171,8 +171,10 @@ def setitem(input: Tensor, index: Any, value: Any, *, out: Any = None) -> Tensor
             room = np.ndim(input._array[index])
             while value._array.ndim > room and value._array.shape[0] == 1:  # PyTorch drops leading dims of length 1
                 value = getitem(value, 0)
-    elif isinstance(value, (int, float)):
-        value = number_as(value, dtype)
+    elif isinstance(value, (int, float, np.integer)):
+        if not isinstance(value, float) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"Overflow when unpacking long long: {value} is no int64")
+        value = element_as(value, dtype)
     else:
         raise TypeError(
             f"can't assign a {type(value).__name__} to a torch.{input.dtype.legacy}: convert it with torch.tensor()"

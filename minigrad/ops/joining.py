@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import axis_of, ints, require_tensor, type_name
 from minigrad.ops.indexing import getitem, index_select
+from minigrad.ops.numbers import index_of, size_of
 from minigrad.ops.reduction import sum
 from minigrad.ops.shaping import (
     broadcast_to,
@@ -112,10 +112,11 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     require_tensor(input, "narrow")
     if not input._array.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    length = index_of(length, "length")
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     axis = axis_of(dim, input._array.ndim)
-    start, size = operator.index(start), input._array.shape[axis]
+    start, size = index_of(start, "start"), input._array.shape[axis]
     if not -size <= start <= size:
         raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
     start += size * (start < 0)
@@ -130,12 +131,12 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     if not input._array.ndim:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     axis = axis_of(dim, input._array.ndim)
-    size = input._array.shape[axis]
+    size, index = input._array.shape[axis], index_of(index, "index")
     if not -size <= index < size:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {axis}"
         )
-    return apply(kernels.select, input, index=(slice(None),) * axis + (operator.index(index),))
+    return apply(kernels.select, input, index=(slice(None),) * axis + (index_of(index, "index"),))
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
@@ -157,7 +158,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     for shift, dim in zip(shifts, dims, strict=True):
         if input._array.size:
             axis = axis_of(dim, len(shape))
-            places = wrap((np.arange(shape[axis]) - operator.index(shift)) % shape[axis])
+            places = wrap((np.arange(shape[axis]) - size_of(shift, "shifts")) % shape[axis])
             rolled = index_select(rolled, axis, places)
     return named(rolled if input._array.size else apply(kernels.clone, input), "RollBackward0", input)
 
@@ -216,7 +217,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
             raise RuntimeError(f"repeats has to be Long or Int tensor, got {type_name(repeats)}")
         given = repeats._array
     else:
-        given = np.asarray(operator.index(repeats))
+        given = np.asarray(index_of(repeats, "repeats"))
     length = x._array.shape[axis] if x._array.ndim else 1
     if (given < 0).any():
         raise RuntimeError("Repeats must be non-negative")

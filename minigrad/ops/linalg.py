@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named
-from minigrad.ops.arguments import Number, convert, require_tensor, result_dtype, type_name
+from minigrad.ops.arguments import convert, require_tensor, result_dtype, type_name
+from minigrad.ops.numbers import Number, factor_as, number
 from minigrad.ops.pointwise import mul
 from minigrad.ops.shaping import transpose
 
@@ -157,12 +158,16 @@ def addmm(
     check_matrices(mat1, mat2, "addmm")
     same_dtype(input, mat2, "addmm")
     dtype = input._array.dtype
+    beta, alpha = number(beta, "argument 'beta'"), number(alpha, "argument 'alpha'")
+    if dtype.kind == "b" and 0 not in (*mat1._array.shape, mat2._array.shape[1]):
+        raise NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Bool': convert with .float()")
     if dtype.kind != "f":
         (n, k), m = mat1._array.shape, mat2._array.shape[1]
         if n and m and beta != 0 and (k == 0 or dtype.kind == "b") and result_dtype(input, beta) != dtype:
             raise RuntimeError(
                 f"addmm with beta={beta}: the result can't be cast to {input.dtype}; convert with .float() first"
             )
+    beta, alpha = (factor_as(x, dtype, f"argument '{name}'") for name, x in (("beta", beta), ("alpha", alpha)))
     return apply(kernels.addmm, input, mat1, mat2, beta=beta, alpha=alpha, out=out)
 
 

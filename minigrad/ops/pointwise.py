@@ -12,7 +12,6 @@ from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import (
-    Number,
     convert,
     floating,
     pair,
@@ -22,7 +21,7 @@ from minigrad.ops.arguments import (
     result_dtype,
     type_name,
 )
-from minigrad.ops.creation import number_as
+from minigrad.ops.numbers import Number, element_as, index_of, number, number_as, require_fit
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -44,7 +43,7 @@ def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
             "use the `~` or `logical_not()` operator instead."
         )
-    return apply(np.subtract, x, y if alpha == 1 and alpha is not True else scaled(x, y, alpha), out=out)
+    return apply(np.subtract, x, y if alpha == 1 and alpha is not True else scaled(x, y, alpha, -1), out=out)
 
 
 def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
@@ -59,12 +58,10 @@ def is_bool(x: Any) -> bool:
     return x._array.dtype.kind == "b" if isinstance(x, TensorBase) else isinstance(x, bool)
 
 
-def scaled(x: Any, y: Any, alpha: Any) -> Any:
-    """alpha * y; RuntimeError where alpha is of a higher kind than the result."""
-    if isinstance(alpha, TensorBase):
-        alpha = alpha._array.item()
-    if not isinstance(alpha, (int, float)):
-        raise TypeError(f"argument 'alpha' must be Number, not {type(alpha).__name__}")
+def scaled(x: Any, y: Any, alpha: Any, sign: int = 1) -> Any:
+    """alpha * y; RuntimeError where alpha is of a higher kind than the result, or sign * alpha doesn't fit into its
+    dtype: PyTorch subtracts by adding."""
+    alpha = number(alpha, "argument 'alpha'")
     dtype = (x if isinstance(x, TensorBase) else y)._array.dtype
     if isinstance(alpha, float) and dtype.kind != "f":
         raise RuntimeError(
@@ -72,7 +69,8 @@ def scaled(x: Any, y: Any, alpha: Any) -> Any:
         )
     if isinstance(alpha, bool) and dtype.kind != "b":
         raise RuntimeError(f"Boolean alpha only supported for Boolean results: got {alpha}, and a result of {dtype}")
-    return apply(np.multiply, y, convert(alpha, dtype)) if isinstance(y, TensorBase) else y * alpha
+    number_as(sign * alpha, dtype)
+    return apply(np.multiply, convert(y, dtype), convert(alpha, dtype))
 
 
 def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -139,9 +137,12 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
         return power if isinstance(input, TensorBase) else named(power, "PowBackward2")
     if not isinstance(input, TensorBase):
         raise TypeError(f"pow(): argument 'input' or 'exponent' must be a Tensor, got {input} and {exponent}")
+    exponent = number(exponent)
     dtype = input._array.dtype
-    if dtype.kind != "f" or type(exponent) not in (float, int):
+    if dtype.kind != "f":
         dtype = result_dtype(input, exponent)
+    elif dtype.itemsize == 2:
+        require_fit(exponent, dtype)  # PyTorch checks that in float16 alone
     if dtype.kind == "f":
         x = convert(input, dtype)
         return apply(np.square, x, out=out) if exponent == 2 else apply(kernels.power, x, exponent=exponent, out=out)
@@ -238,8 +239,7 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
     """Rounded to the nearest, halves to even; gradient 0."""
     require_tensor(input, "round")
-    if type(decimals) is not int:
-        raise TypeError(f"round(): argument 'decimals' must be int, not {type(decimals).__name__}")
+    decimals = index_of(decimals, "decimals")
     kind = input._array.dtype.kind
     if kind == "b" or (kind != "f" and decimals):
         raise NotImplementedError(f"\"round_cpu\" not implemented for '{type_name(input)}': convert to floats first")
@@ -284,7 +284,11 @@ def clamp(
 ) -> Tensor:
     """input limited to min..max, numbers or tensors; the gradient passes where input is between, bounds included."""
     require_tensor(input, "clamp")
-    if type(min) in _plain and type(max) in _plain and input._array.dtype.kind == "f" and min is not max:
+    dtype = input._array.dtype
+    if type(min) in _plain and type(max) in _plain and dtype.kind == "f" and min is not max:
+        for b in (min, max):
+            if b is not None:
+                require_fit(number(b), dtype)
         return apply(kernels.clamp, input, out=out, low=min, high=max)
     bounds = [x for x in (min, max) if x is not None]
     if not bounds:
@@ -351,7 +355,11 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {type_name(condition)}: "
             "compare it first, as in x != 0"
         )
-    x, y = pair(input, other)
+    if isinstance(input, TensorBase) and isinstance(other, TensorBase):
+        x, y = pair(input, other)
+    else:
+        dtype = result_dtype(input, other)
+        x, y = (convert(z, dtype) if isinstance(z, TensorBase) else wrap(element_as(z, dtype)) for z in (input, other))
     return apply(np.where, condition, x, y, out=out)
 
 
@@ -365,7 +373,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Operand, *, out: Tensor | No
         )
     dtype = input._array.dtype
     if not isinstance(value, TensorBase):
-        result_dtype(input, value)  # TypeError unless it is a number
         return named(apply(np.where, mask, wrap(number_as(value, dtype)), input, out=out), "MaskedFillBackward0")
     if value._array.ndim:
         raise RuntimeError(

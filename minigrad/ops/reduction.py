@@ -16,9 +16,10 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, as_array, named, wrap
 from minigrad.metadata import dtype as Dtype
 from minigrad.metadata import int64
-from minigrad.ops.arguments import Dims, Number, as_dtype, axes_of, axis_of, floating, pair, require_tensor, type_name
+from minigrad.ops.arguments import Dims, as_dtype, axes_of, axis_of, floating, pair, require_tensor, type_name
 from minigrad.ops.indexing import take_along
 from minigrad.ops.linalg import svd
+from minigrad.ops.numbers import Number, index_of, number
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -224,7 +225,7 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | 
 def amaximum(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np.ufunc, name: str) -> Tensor:
     require_tensor(input, name)
     shape = input._array.shape
-    everything = dim is None or dim == () or dim == []
+    everything = dim is None or (isinstance(dim, (tuple, list)) and not dim)
     if everything and 0 in shape:
         raise RuntimeError(
             f"{name}(): Expected reduction dim to be specified for input.numel() == 0, got an input of shape "
@@ -277,6 +278,7 @@ def spread_of(
     elif unbiased is not None:
         raise TypeError(f"{kernel.__name__}() takes `unbiased` or `correction`, not both")
     axis, shape = axes_of(dim, input._array.ndim), input._array.shape
+    correction = number(correction, "argument 'correction'")
     if (kernels.count(shape, axis) if 0 not in shape else 0) <= correction:
         warnings.warn(
             f"{kernel.__name__}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
@@ -315,6 +317,7 @@ def norm(
         p = 2.0
     elif isinstance(p, str):
         raise RuntimeError(f"only valid p values are numbers, 'fro' and 'nuc', got {p!r}")
+    p = number(p, "norm(): argument 'p'")
     if p < 0 or math.isinf(p):
         for i in axis:
             if not x._array.shape[i]:
@@ -412,7 +415,8 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor |
 
 def truth(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np.ufunc) -> Tensor:
     require_tensor(input, "all" if ufunc is np.logical_and else "any")
-    axis = () if dim == () or dim == [] else axes_of(dim, input._array.ndim)  # here alone an empty list means no dims
+    none = isinstance(dim, (tuple, list)) and not dim  # here alone an empty list means no dims
+    axis = () if none else axes_of(dim, input._array.ndim)
     array = ufunc.reduce(input._array, axis=axis, keepdims=keepdim)
     result = wrap(array.astype(np.uint8) if input._array.dtype == np.uint8 else array)
     return apply(kernels.clone, result, out=out)
@@ -464,6 +468,7 @@ def topk(
     require_tensor(input, "topk")
     axis = axis_of(dim, input._array.ndim)
     length = input._array.shape[axis] if input._array.ndim else 1
+    k = index_of(k, "k")
     if not 0 <= k <= length:
         raise RuntimeError(f"selected index k out of range: k = {k}, and dim {dim} has {length} elements")
     indices = order(input, dim, largest)

@@ -15,7 +15,6 @@ from minigrad.ops.creation import (
     Device,
     finished,
     laid_out,
-    number_as,
     numpy_dtype,
     options,
     require_float,
@@ -33,6 +32,7 @@ from minigrad.ops.distributions import (
     uniform_values,
     whole,
 )
+from minigrad.ops.numbers import number_as
 from minigrad.random import Generator
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import Number, axis_of, convert, require_tensor, type_name
-from minigrad.ops.creation import number_as
+from minigrad.ops.arguments import axis_of, require_tensor, type_name
 from minigrad.ops.indexing import getitem, grid, rows
+from minigrad.ops.numbers import Number, number_as
 from minigrad.ops.pointwise import add, mul
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def index_add(
         )
     added = apply(
         kernels.scatter,
-        source if alpha == 1 else mul(source, convert(alpha, input._array.dtype)),
+        source if alpha == 1 else mul(source, wrap(number_as(alpha, input._array.dtype))),
         index=where,
         shape=shape,
     )

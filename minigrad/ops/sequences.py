@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,9 @@ import numpy as np
 
 from minigrad.metadata import dtype as Dtype
 from minigrad.metadata import int64
-from minigrad.ops.creation import Device, finished, linspace, numpy_dtype, target_dtype
+from minigrad.ops.creation import Device, bound, finished, linspace, numpy_dtype, target_dtype
+from minigrad.ops.distributions import real
+from minigrad.ops.numbers import index_of
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -29,9 +30,11 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`steps` powers of `base`, whose exponents go from `start` to `end` in equal steps."""
-    target = target_dtype(dtype, out)
+    target, base = target_dtype(dtype, out), real(base, "logspace", "base")
+    if target.kind == "b" and steps > 1:
+        raise NotImplementedError("\"logspace_cpu\" not implemented for 'Bool'")
     exponents = linspace(start, end, steps, dtype=dtype if target.kind == "f" else None)._array
-    powers = np.power(target.type(base) if target.kind == "f" else float(base), exponents)
+    powers = np.power(target.type(base) if target.kind == "f" else base, exponents)
     return finished(powers.astype(target), requires_grad, device, out)
 
 
@@ -54,6 +57,9 @@ def range(
     )
     if end is None:
         start, end = 0, start
+    start, end, step = bound(start, "range", "start"), bound(end, "range", "end"), bound(step, "range", "step")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) / step < 0:
@@ -74,7 +80,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, d
 
 
 def places(function: Any, row: int, col: int, offset: int, dtype: Dtype, device: Device) -> Tensor:
-    row, col, offset = map(operator.index, (row, col, offset))
+    row, col, offset = (index_of(n, "row, col or offset") for n in (row, col, offset))
     for name, n in (("row", row), ("col", col)):
         if n < 0:
             raise RuntimeError(f"{name} must be non-negative, got {n}")

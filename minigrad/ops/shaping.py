@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +12,7 @@ from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import Dims, axes_of, axis_of, ints, promote, require_tensor
+from minigrad.ops.numbers import index_of
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -70,9 +70,12 @@ def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
     """Without the dims of length 1: all, or those named."""
     require_tensor(input, "squeeze")
     shape = input._array.shape
-    axes = () if dim == () or dim == [] else axes_of(dim, len(shape))  # an empty list means no dims here
+    several = isinstance(dim, (tuple, list))
+    axes = () if several and not dim else axes_of(dim, len(shape))  # an empty list means no dims here
     out = apply(kernels.squeeze, input, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
-    return out if dim is None else named(out, "SqueezeBackward1" if isinstance(dim, int) else "SqueezeBackward2")
+    return (
+        out if dim is None else named(out, "SqueezeBackward2" if isinstance(dim, (tuple, list)) else "SqueezeBackward1")
+    )
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
@@ -301,8 +304,9 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     axis = axis_of(dim, tensor._array.ndim)
     length = tensor._array.shape[axis]
-    if isinstance(split_size_or_sections, (int, TensorBase)):
-        size = operator.index(split_size_or_sections)
+    equal = not isinstance(split_size_or_sections, (tuple, list))
+    if equal:
+        size = index_of(split_size_or_sections, "split_size")
         if size < 0 or (size == 0 and length):
             raise RuntimeError(f"split expects split_size to be positive, but got split_size={size}")
         count = max(-(-length // size), 1) if size else 1
@@ -315,7 +319,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
                 f"{axis}), but got split_sizes={list(sizes)}"
             )
     parts = cast("tuple[Tensor, ...]", apply(kernels.split, tensor, sizes=sizes, axis=axis))
-    if not isinstance(split_size_or_sections, (int, TensorBase)):
+    if not equal:
         for part in parts:
             named(part, "SplitWithSizesBackward0")
     return parts
@@ -326,7 +330,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     require_tensor(input, "chunk")
     if not input._array.ndim:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    if operator.index(chunks) <= 0:
+    chunks = index_of(chunks, "chunks")
+    if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     length = input._array.shape[axis_of(dim, input._array.ndim)]
     size = -(-length // chunks)
@@ -369,7 +374,7 @@ def triangle(kernel: Any, input: Tensor, diagonal: int, out: Tensor | None) -> T
     require_tensor(input, kernel.__name__)
     if input._array.ndim < 2:
         raise RuntimeError(f"{kernel.__name__}: input tensor must have at least 2 dimensions, got {input._array.ndim}")
-    return apply(kernel, input, k=operator.index(diagonal), out=out)
+    return apply(kernel, input, k=index_of(diagonal, "diagonal"), out=out)
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:

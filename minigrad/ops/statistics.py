@@ -10,9 +10,10 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import Number, axis_of, require_tensor, type_name
+from minigrad.ops.arguments import axis_of, require_tensor, type_name
 from minigrad.ops.arithmetic import lerp
 from minigrad.ops.indexing import take_along
+from minigrad.ops.numbers import Number, index_of, number_as
 from minigrad.ops.reduction import (
     along,
     mean,
@@ -89,7 +90,8 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, o
         raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{type_name(input)}': convert with .float()")
     if bins <= 0:
         raise RuntimeError(f"bins must be > 0, got {bins}")
-    low, high = float(min), float(max)
+    bins = index_of(bins, "bins")
+    low, high = (float(number_as(x, array.dtype)) for x in (min, max))
     if low == high and array.size:
         low, high = float(array.min()), float(array.max())
     if low == high:
