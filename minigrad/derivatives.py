@@ -46,6 +46,7 @@ from minigrad.kernels import (
     distinct,
     embedding,
     embedding_rule,
+    expit,
     fill,
     flip,
     floor_divide,
@@ -317,7 +318,8 @@ primitive(np.sinh, "Sinh", x=lambda g, x: g * np.cosh(x))
 primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
 primitive(np.tanh, "Tanh", in_single="all", x=lambda g, out: g * (1 - out * out))
 primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
-primitive(log_sigmoid, "LogSigmoid", x=lambda g, x: g * sigmoid(-x))
+primitive(expit, "Sigmoid", x=lambda g, x: g * expit(x) * expit(-x))
+primitive(log_sigmoid, "LogSigmoid", x=lambda g, x: g * expit(-x))
 primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
 primitive(keep, "Where", x=lambda g, mask: keep(g, mask), mask=None)
 primitive(threshold, "ThresholdBackward", x=lambda g, y: threshold(g, y), y=lambda g: np.zeros_like(g))

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from minigrad.kernels.layout import Array, dispatched
-from minigrad.kernels.numeric import sigmoid
+from minigrad.kernels.numeric import expit
 
-_erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has none
+_erfc = np.frompyfunc(math.erfc, 1, 1)  # NumPy has none
 
 
 @dispatched
@@ -41,7 +41,7 @@ def softplus(x: Array, *, beta: float, threshold: float) -> Array:
 
 
 def softplus_rule(g: Array, x: Array, beta: float, threshold: float) -> Array:
-    return np.where(x * beta > threshold, g, g * sigmoid(x * beta))
+    return np.where(x * beta > threshold, g, g * expit(x * beta))
 
 
 @dispatched
@@ -50,8 +50,7 @@ def silu(x: Array) -> Array:
 
 
 def silu_rule(g: Array, x: Array) -> Array:
-    s = sigmoid(x)
-    return g * s * (1 + x * (1 - s))
+    return g * expit(x) * (1 + x * expit(-x))
 
 
 @dispatched
@@ -62,7 +61,7 @@ def gelu(x: Array) -> Array:
 @dispatched
 def normal_cdf(x: Array) -> Array:
     """The distribution function of the standard normal numbers."""
-    return 0.5 * (1 + np.asarray(_erf(x * math.sqrt(0.5))).astype(x.dtype))
+    return np.asarray(0.5 * _erfc(x.astype(np.float64) * -math.sqrt(0.5))).astype(x.dtype)
 
 
 def normal_density(x: Array) -> Array:
@@ -75,18 +74,19 @@ def gelu_rule(g: Array, x: Array) -> Array:
 
 @dispatched
 def gelu_tanh(x: Array) -> Array:
-    """The approximation of gelu by tanh."""
-    return 0.5 * x * (1 + np.tanh(cubic(x)))
+    """The approximation of gelu by tanh: x * (1 + tanh(u)) / 2, which is x * sigmoid(2 * u)."""
+    return x * expit(twice_cubic(x))
 
 
-def cubic(x: Array) -> Array:
-    return math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+def twice_cubic(x: Array) -> Array:
+    return 2 * math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
 
 
 def gelu_tanh_rule(g: Array, x: Array) -> Array:
-    tanh = np.tanh(cubic(x))
-    slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * (x * x))
-    return g * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * slope)
+    x = np.where(x > 30, 30, np.where(x < -30, -30, x))  # beyond, it is 1 or 0, and powers of x would overflow
+    u = twice_cubic(x)
+    slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * (x * x))
+    return g * (expit(u) + x * (expit(u) * expit(-u)) * slope)
 
 
 @dispatched

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.layout import Array, Shape, dispatched
-from minigrad.kernels.numeric import log_sigmoid, sigmoid
+from minigrad.kernels.numeric import expit, log_sigmoid
 from minigrad.kernels.sums import total_of_all
 
 EPSILON = float(np.float32(1e-12))  # a float in PyTorch, whatever the dtype
@@ -134,8 +134,7 @@ def with_logits_rule(
     g: Array, x: Array, y: Array, weight: Array | None, pos_weight: Array | None, reduction: str
 ) -> Array:
     positive = y if pos_weight is None else pos_weight * y
-    slope = sigmoid(x) - y if pos_weight is None else (positive + 1 - y) * sigmoid(x) - positive
-    return shared(g, x, weight, reduction) * slope
+    return shared(g, x, weight, reduction) * ((1 - y) * expit(x) - positive * expit(-x))
 
 
 def logit_probability_rule(g: Array, x: Array, weight: Array | None, pos_weight: Array | None, reduction: str) -> Array:

@@ -53,6 +53,10 @@ def replace(trace: Trace, old: Value, new: Any, start: int = 0) -> None:
         trace.roots = [swap(v) for v in trace.roots]
         trace.nodes = {node: swap(v) for node, v in trace.nodes.items()}
         new.name = new.name or old.name
+        gone = old.storage
+        for value in {v for t in trace.statements for v in (*t.inputs(), *t.results)}:
+            if value.storage is gone:  # a view, which shows the other's memory now
+                value.storage = new.storage
 
 
 def remove(trace: Trace, gone: set[Statement]) -> None:
@@ -128,8 +132,8 @@ def neutral(s: Statement) -> Value | None:
 
 def can_replace(trace: Trace, old: Value, new: Value, place: int) -> bool:
     """Whether `old`, made by the statement at a place, may be `new`, which holds the same numbers there."""
-    results = trace.results()
-    if old in results and (not new.storage.local or any(v.storage is new.storage for v in results)):
+    kept = {v.storage for v in trace.results()}
+    if old.storage in kept and (not new.storage.local or new.storage in kept):
         return False  # the caller gets memory of its own
     if old.strides != new.strides and old.shape != ():
         return False  # sums would run in another order
@@ -220,9 +224,6 @@ def share(trace: Trace) -> None:
         for old, new in zip(s.results, first.results, strict=True):
             if old is not new:
                 replace(trace, old, new)
-                for value in {v for t in trace.statements for v in (*t.inputs(), *t.results)}:
-                    if value.storage is old.storage:  # a view, which shows the other's memory now
-                        value.storage = new.storage
         gone.add(s)
     remove(trace, gone)
 
