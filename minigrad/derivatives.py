@@ -72,6 +72,7 @@ from minigrad.kernels import (
     power,
     put,
     put_diagonal,
+    put_slice,
     put_strided,
     relu,
     remainder,
@@ -80,6 +81,8 @@ from minigrad.kernels import (
     reshape,
     reshape_view,
     restore,
+    roll,
+    rounded,
     rsqrt,
     rsub,
     running_total,
@@ -108,6 +111,7 @@ from minigrad.kernels import (
     tril,
     triu,
     trunc_divide,
+    twice,
     unbind,
     var,
     weight_gradient,
@@ -123,15 +127,18 @@ def primitive(
     view: bool = False,
     number: int = 0,
     in_single: str = "value",
+    keeps: bool = False,
     **rules: Rule | None,
 ) -> None:
     """Add a row: `function`, the name of its node in PyTorch, and for each array argument, in order, its rule or None.
 
     `view` says that the result may share the first argument's memory. `in_single` says what of float16 is computed in
     float32 and rounded once, as by a single operation of PyTorch's: the "value", whereas a rule is several of them;
-    "all", where the gradient is a single one too; or "nothing", where the value is several, or only converted.
+    "all", where the gradient is a single one too; or "nothing", where the value is several, or only converted. `keeps`
+    says that PyTorch keeps a tensor for what is a parameter here (an index), so that a backward pass frees the node
+    though its rules name no array.
     """
-    table[function] = Primitive(function, name, view, number, rules, in_single)
+    table[function] = Primitive(function, name, view, number, rules, in_single, keeps)
 
 
 # What a rule may call besides the table: functions whose result does not depend on their arguments differentiably.
@@ -277,8 +284,8 @@ primitive(power, "Pow", x=lambda g, x, exponent: g * (exponent * power(x, expone
           if exponent != 0 else np.zeros_like(g))
 primitive(np.power, "Pow", number=1, x=lambda g, x, y: np.where(y == 0, 0, g * (y * x ** (y - 1))),
           y=lambda g, x, y, out: g * np.where(np.logical_and(x == 0, y >= 0), 0, out * np.log(x)))
-primitive(floor_divide, "Div", number=2, x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
-primitive(trunc_divide, "Div", number=2, x=lambda g: np.zeros_like(g), y=lambda g: np.zeros_like(g))
+primitive(floor_divide, "Div", number=2, x=lambda g, y: np.zeros_like(g), y=lambda g, x, y: np.zeros_like(g))
+primitive(trunc_divide, "Div", number=2, x=lambda g, y: np.zeros_like(g), y=lambda g, x, y: np.zeros_like(g))
 primitive(np.floor_divide, "torch::autograd::NotImplemented", x=no_derivative("floor_divide"),
           y=no_derivative("floor_divide"))
 primitive(remainder, "Remainder", number=1, x=lambda g: g, y=lambda g, x, y: -g * floor_divide(x, y))
@@ -291,6 +298,7 @@ primitive(sign, "Sign", x=lambda g: np.zeros_like(g))
 primitive(np.floor, "Floor", x=lambda g: np.zeros_like(g))
 primitive(np.ceil, "Ceil", x=lambda g: np.zeros_like(g))
 primitive(np.rint, "Round", x=lambda g: np.zeros_like(g))
+primitive(rounded, "Round", number=1, x=lambda g: np.zeros_like(g))
 primitive(np.trunc, "Trunc", x=lambda g: np.zeros_like(g))
 primitive(np.exp, "Exp", x=lambda g, out: g * out)
 primitive(np.exp2, "Exp2", x=lambda g, out: g * out * math.log(2))
@@ -301,7 +309,8 @@ primitive(np.log10, "Log10", x=lambda g, x: g / (x * math.log(10)))
 primitive(np.log1p, "Log1P", x=lambda g, x: g / (x + 1))
 primitive(np.sqrt, "Sqrt", x=lambda g, out: g / (2 * out))
 primitive(rsqrt, "Rsqrt", in_single="nothing", x=lambda g, out: -0.5 * g * (out * out * out))
-primitive(np.square, "Pow", x=lambda g, x: g * (2 * x))
+primitive(np.square, "Pow", x=lambda g, x: g * twice(x))
+primitive(twice, "Mul", x=lambda g, x: g * (2 * power(x, exponent=0)))  # x ** 1 in PyTorch, whose gradient has a graph
 primitive(np.reciprocal, "Reciprocal", x=lambda g, out: -g * (out * out))
 primitive(np.sin, "Sin", x=lambda g, x: g * np.cos(x))
 primitive(np.cos, "Cos", x=lambda g, x: g * -np.sin(x))
@@ -408,22 +417,24 @@ primitive(diagonal, "Diagonal", view=True, x=lambda g, x_shape, offset, axis1, a
 primitive(put_diagonal, "DiagonalBackward", x=lambda g, offset, axis1, axis2: diagonal(
     g, offset=offset, axis1=axis1, axis2=axis2))
 primitive(flip, "Flip", x=lambda g, axis: flip(g, axis=axis))
+primitive(roll, "Roll", x=lambda g, shifts, axis: roll(g, shifts=tuple(-n for n in shifts), axis=axis))
 primitive(tril, "Tril", x=lambda g, k: tril(g, k=k))
 primitive(triu, "Triu", x=lambda g, k: triu(g, k=k))
 
 # indexing
-primitive(getitem, "Slice", view=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
-primitive(select, "Select", view=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
-primitive(take, "Index", x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
+primitive(getitem, "Slice", view=True, x=lambda g, x_shape, index: put_slice(g, index=index, shape=x_shape))
+primitive(select, "Select", view=True, x=lambda g, x_shape, index: put_slice(g, index=index, shape=x_shape))
+primitive(put_slice, "SliceBackward", x=lambda g, index: getitem(g, index=index))
+primitive(take, "Index", keeps=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
 primitive(distinct, "Unique2", x=no_derivative("unique", NotImplementedError))
-primitive(scatter, "IndexBackward", x=lambda g, index: getitem(g, index=index))
-primitive(embedding, "Embedding", x=embedding_rule)
-primitive(put, "IndexPut", x=lambda g, index: put(g, 0, index=index),
+primitive(scatter, "IndexBackward", keeps=True, x=lambda g, index: take(g, index=index))
+primitive(embedding, "Embedding", keeps=True, x=embedding_rule)
+primitive(put, "IndexPut", keeps=True, x=lambda g, index: put(g, 0, index=index),
           y=lambda g, index: getitem(g, index=index))
 primitive(strided, "AsStrided", x=lambda g, geometry: scatter_strided(g, geometry=geometry))
 primitive(scatter_strided, "AsStridedBackward", x=lambda g, geometry: strided(g, geometry=geometry))
-primitive(put_strided, "torch::autograd::CopySlices", x=lambda g, geometry: put_strided(g, 0, geometry=geometry),
-          y=lambda g, geometry: strided(g, geometry=geometry))
+primitive(put_strided, "torch::autograd::CopySlices", keeps=True,
+          x=lambda g, geometry: put_strided(g, 0, geometry=geometry), y=lambda g, geometry: strided(g, geometry=geometry))
 
 # matrices
 primitive(matmul, "Mm", x=lambda g, y: matmul(g, swap(y)), y=lambda g, x: matmul(swap(x), g))
@@ -443,7 +454,8 @@ primitive(svd, "LinalgSvd", x=svd_rule)
 primitive(losses.nll_loss, "NllLoss", x=losses.nll_rule, target=None, weight=None)
 primitive(losses.nll_loss2d, "NllLoss2D", x=losses.nll_rule, target=None, weight=None)
 primitive(losses.nll_spread, "NllLossBackward", x=lambda g, target, weight, reduction, ignore_index: losses.nll_loss(
-    g, target, weight, reduction=reduction, ignore_index=ignore_index), target=None, weight=None)
+    g, target, weight, reduction=reduction, ignore_index=ignore_index), y=lambda g, y: np.zeros_like(y), target=None,
+          weight=None)
 primitive(losses.binary_cross_entropy, "BinaryCrossEntropy", in_single="nothing", x=losses.binary_cross_entropy_rule,
           y=losses.probability_rule, weight=None)
 primitive(losses.binary_cross_entropy_backward, "BinaryCrossEntropyBackward", in_single="nothing",

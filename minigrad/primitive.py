@@ -18,7 +18,7 @@ Pull = Callable[[Any, dict[str, Any]], Any]  # a rule, given the gradient and th
 class Plan:
     """What to keep for the backward pass, given which inputs require gradients."""
 
-    __slots__ = ("edges", "metadata", "out", "primitive", "saves")
+    __slots__ = ("edges", "frees", "metadata", "out", "primitive", "saves")
 
     def __init__(
         self,
@@ -29,12 +29,13 @@ class Plan:
         out: bool = False,  # whether to keep the result
     ) -> None:
         self.primitive, self.edges, self.saves, self.metadata, self.out = primitive, edges, saves, metadata, out
+        self.frees = primitive.keeps or bool(saves) or out  # whether a backward pass frees the node
 
 
 class Primitive:
     """A row of the table: a function on arrays, the name of its node, and a rule for each array argument."""
 
-    __slots__ = ("_wide", "each", "function", "in_single", "name", "plans", "rules", "view")
+    __slots__ = ("_wide", "each", "function", "in_single", "keeps", "name", "plans", "rules", "view")
 
     def __init__(
         self,
@@ -44,10 +45,11 @@ class Primitive:
         number: int,
         rules: dict[str, Rule | None],
         in_single: str = "value",
+        keeps: bool = False,
     ) -> None:
         self.function = getattr(function, "__wrapped__", function)
         self.name = name if "::" in name else f"{name}Backward{number}"
-        self.view = view
+        self.view, self.keeps = view, keeps
         self.each = rules.pop("each", None)  # the one rule of a function of any number of arrays
         self.rules = rules
         self.plans: dict[int, Plan] = {}
@@ -61,7 +63,7 @@ class Primitive:
             rules = self.rules | ({"each": self.each} if self.each else {})
             if self.in_single == "all":
                 rules = {name: in_single(rule) for name, rule in rules.items()}
-            wide = Primitive(self.function, self.name, False, 0, rules)
+            wide = Primitive(self.function, self.name, False, 0, rules, keeps=self.keeps)
             wide.function, wide.name, wide._wide = in_single(self.function), self.name, wide
             self._wide = wide
         return self._wide

@@ -19,6 +19,7 @@ from minigrad.autograd.grad_mode import no_grad, state
 from minigrad.autograd.hooks import users_code
 from minigrad.autograd.inplace import any_requires_grad, check_writable, commit
 from minigrad.autograd.node import (
+    NOTHING,
     Array,
     Node,
     Part,
@@ -96,7 +97,7 @@ class FunctionCtx:
             number = next((j for j, out in enumerate(outputs) if x is not None and out is x), None)
             self._saved.append(x if number is None else (x._array, x._counter, number))
             if x is not None:
-                node.checks.append(kept(f"saved tensor {i}", x._counter))
+                node.checks = [*node.checks, kept(f"saved tensor {i}", x._counter)]
         self._to_save = ()
 
     def _gradients(self, g: Any) -> Parts:
@@ -152,7 +153,7 @@ class FunctionNode(Node):
         self.where = caller()
         self.edges = [(Inputs(inputs, self), *self.plan.edges[0][1:], None)]
         self.saved = {"ctx": ctx}
-        self.checks = []
+        self.checks = NOTHING
         self.watch = None
         self.sequence = next_number()
 
@@ -181,7 +182,7 @@ class Inputs(Node):
         self.label, self.plan = "", self.row.plan(needs)
         self.edges = [(inputs[i]._node or inputs[i], *rule, inputs[i]._array.shape) for i, *rule in self.plan.edges]
         self.arguments = [i for i, x in enumerate(inputs) if isinstance(x, TensorBase)]
-        self.saved, self.checks = {}, []
+        self.saved, self.checks = {}, NOTHING
         self.watch = None
         self.sequence = next_number()
         self.where = function.where

@@ -26,6 +26,7 @@ from minigrad.autograd.grad_mode import call, new_counter, quietly, state, unles
 from minigrad.autograd.hooks import Watch, users_code
 from minigrad.autograd.inplace import check_writable, join, refresh, write_out
 from minigrad.autograd.node import (
+    NOTHING,
     Array,
     Edge,
     Node,
@@ -174,7 +175,7 @@ def sweep(
                 gradients[edge] = gx
                 if isinstance(edge, Node):
                     heappush(queue, (-edge.sequence, edge))
-        if node.checks and not retain:
+        if node.checks is not NOTHING and not retain:
             node.saved = None
         if awaited:
             settle(edges, awaited, gradients, deliver)

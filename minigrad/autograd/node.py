@@ -29,7 +29,7 @@ PACKAGE = os.path.dirname(os.path.dirname(__file__))
 # The files whose frames are not the user's. (pathlib takes a tenth of NumPy's time to import.)
 INTERNAL = frozenset(os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names)
 next_number = itertools.count().__next__
-NOTHING: list[Any] = []  # the checks of all nodes that keep no arrays: one list, since a deep graph has many of them
+NOTHING: list[Any] = []  # the checks of all nodes that a backward pass need not free: one list, as a deep graph has many
 UNWRITTEN: tuple[str, Any] = ("", None)  # the last write, where a node keeps the array and none came since
 _new = object.__new__
 
@@ -150,7 +150,8 @@ class Node:
             self.saved.segment.restore()
         if self.saved is None:
             raise RuntimeError(
-                f"Trying to backward through the graph a second time: {self.name()}, recorded at {place(self.where)}, "
+                f"Trying to backward through the graph a second time: {self.name() or self.plan.primitive.name}, "
+                f"recorded at {place(self.where)}, "
                 "has already freed what it saved. Specify retain_graph=True at the first backward() if you need the "
                 "graph twice; in a training loop, compute the loss anew in every step, and detach() what is carried "
                 "over from the last"
@@ -286,7 +287,7 @@ class Part(Node):
         self.label, self.plan = whole.label, self.row.plan(1)
         self.edges = [(whole, *self.plan.edges[0][1:], None)]  # None, as the shape of Parts
         self.saved = {"i": i, "outputs": outputs}
-        self.checks = []
+        self.checks = NOTHING
         self.watch = None
         self.sequence = next_number()
         self.where = whole.where
@@ -372,7 +373,7 @@ def record(
         params["out"] = out
         node.checks = checks = [kept("out", counter)]
     else:
-        node.checks = checks = [] if plan.saves else NOTHING
+        node.checks = checks = [] if plan.frees else NOTHING
     for name, i in plan.saves:
         params[name] = arrays[i]
         x = inputs[i]

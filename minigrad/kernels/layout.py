@@ -7,6 +7,7 @@ arrays and on Tensors alike. Those without `@dispatched` are compositions, writt
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -23,6 +24,16 @@ ndarray = np.ndarray  # looked up once, not in every call
 
 def dispatched(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let `function` answer to NumPy's dispatch protocol, so that a rule may call it on arrays and on Tensors."""
+    [kind, *more] = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+
+    @functools.wraps(function)
+    def call_one(x: Any) -> Any:  # the same for one array alone, in a third of the time
+        if type(x) is ndarray or not hasattr(x, "__array_function__"):
+            return function(x)
+        return x.__array_function__(call_one, (type(x),), (x,), {})
+
+    if not more and kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        return call_one
 
     @functools.wraps(function)
     def call(*arrays: Any, **params: Any) -> Any:
@@ -127,6 +138,14 @@ def select(x: Array, *, index: Any) -> Array:
 
 
 @dispatched
+def put_slice(g: Array, *, index: Any, shape: Shape) -> Array:
+    """The adjoint of x[index] where it is a view: zeros of `shape` with g there."""
+    x = np.zeros(shape, g.dtype)
+    x[index] = g
+    return x
+
+
+@dispatched
 def take(x: Array, *, index: Any) -> Array:
     """x[index] where masks or arrays of ints are among the indices: a copy."""
     if type(index) is ndarray and index.dtype.kind != "b" and x.ndim and x.flags.c_contiguous:
@@ -142,7 +161,7 @@ def distinct(x: Array, *, index: Any) -> Array:
 
 @dispatched
 def scatter(g: Array, *, index: Any, shape: Shape) -> Array:
-    """The adjoint of x[index]: zeros of `shape` with `g` added at `index`, places met twice counted twice."""
+    """The adjoint of `take`: zeros of `shape` with `g` added at `index`, places met twice counted twice."""
     x = np.zeros(shape, g.dtype)
     entries = index if isinstance(index, tuple) else (index,)
     if any(isinstance(i, np.ndarray) and i.dtype.kind != "b" for i in entries):
@@ -211,6 +230,11 @@ def repeat(x: Array, *, sizes: Shape) -> Array:
 @dispatched
 def flip(x: Array, *, axis: Shape) -> Array:
     return np.flip(x, axis).copy()
+
+
+@dispatched
+def roll(x: Array, *, shifts: Shape, axis: Shape | None) -> Array:
+    return np.roll(x, shifts, axis).copy()
 
 
 @dispatched

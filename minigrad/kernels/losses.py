@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.layout import Array, Shape, dispatched
+from minigrad.kernels.layout import Array, dispatched
 from minigrad.kernels.numeric import expit, log_sigmoid
 from minigrad.kernels.sums import total_of_all
 
@@ -75,20 +75,20 @@ def nll_loss2d(x: Array, target: Array, weight: Array | None, *, reduction: str,
 
 @dispatched
 def nll_spread(
-    g: Array, target: Array, weight: Array | None, *, shape: Shape, reduction: str, ignore_index: int
+    g: Array, x: Array, target: Array, weight: Array | None, *, reduction: str, ignore_index: int
 ) -> Array:
-    """The adjoint of nll_loss: zeros of `shape` with -g, weighted, at the targets' classes."""
-    x = np.zeros(shape, g.dtype)
+    """The adjoint of nll_loss: zeros of the shape of x with -g, weighted, at the targets' classes."""
+    out = np.zeros(x.shape, g.dtype)
     kept, target, weights = class_weights(target, weight, ignore_index, g.dtype)
     if reduction == "mean":
         weights = weights / total_of_all(weights)
     if x.size:
-        x[class_index(target)] = np.where(kept, -g * weights, 0)
-    return x
+        out[class_index(target)] = np.where(kept, -g * weights, 0)
+    return out
 
 
-def nll_rule(g: Array, target: Array, weight: Array | None, x_shape: Shape, reduction: str, ignore_index: int) -> Array:
-    return nll_spread(g, target, weight, shape=x_shape, reduction=reduction, ignore_index=ignore_index)
+def nll_rule(g: Array, x: Array, target: Array, weight: Array | None, reduction: str, ignore_index: int) -> Array:
+    return nll_spread(g, x, target, weight, reduction=reduction, ignore_index=ignore_index)
 
 
 # Probabilities.

@@ -19,6 +19,18 @@ def power(x: Array, *, exponent: float) -> Array:
 
 
 @dispatched
+def twice(x: Array) -> Array:
+    return 2 * x
+
+
+@dispatched
+def rounded(x: Array, *, decimals: int) -> Array:
+    """x rounded to so many digits after the point; before it, where there are less than none."""
+    scale = 10.0 ** abs(decimals)
+    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+
+
+@dispatched
 def sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 

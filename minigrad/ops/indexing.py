@@ -207,7 +207,7 @@ def put_into(array: Any, index: Any, value: Any) -> None:
 def take_along(input: Tensor, indices: Tensor, dim: int) -> Tensor:
     """The elements of `input` at `indices` along `dim`; the indices of the other dims are those of `indices`."""
     if not input._array.ndim:
-        return apply(kernels.clone, input)
+        return apply(kernels.take, input, index=())
     return apply(kernels.take, input, index=grid(indices._array.copy(), axis_of(dim, input._array.ndim)))
 
 

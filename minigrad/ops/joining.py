@@ -146,21 +146,13 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     dims = dims if isinstance(dims, (tuple, list)) else (dims,)
     if not shifts:
         raise RuntimeError("`shifts` required")
-    shape = input._array.shape
-    if not dims and len(shifts) == 1:
-        rolled = (
-            reshape(roll(reshape(input, (-1,)), shifts, 0), shape) if input._array.size else apply(kernels.clone, input)
-        )
-        return named(rolled, "RollBackward0", input)
-    if len(shifts) != len(dims):
+    if len(shifts) != len(dims) and (dims or len(shifts) > 1):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
-    rolled = input
-    for shift, dim in zip(shifts, dims, strict=True):
-        if input._array.size:
-            axis = axis_of(dim, len(shape))
-            places = wrap((np.arange(shape[axis]) - size_of(shift, "shifts")) % shape[axis])
-            rolled = index_select(rolled, axis, places)
-    return named(rolled if input._array.size else apply(kernels.clone, input), "RollBackward0", input)
+    array = input._array
+    if dims and not array.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    axis = tuple(axis_of(dim, array.ndim) for dim in dims) if dims and array.size else None
+    return apply(kernels.roll, input, shifts=tuple(size_of(n, "shifts") for n in shifts), axis=axis)
 
 
 def fliplr(input: Tensor) -> Tensor:
@@ -218,9 +210,13 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
         given = repeats._array
     else:
         given = np.asarray(index_of(repeats, "repeats"))
-    length = x._array.shape[axis] if x._array.ndim else 1
+    shape = x._array.shape
+    length = shape[axis] if shape else 1
     if (given < 0).any():
         raise RuntimeError("Repeats must be non-negative")
+    if not isinstance(repeats, TensorBase) and shape:
+        repeated = broadcast_to(unsqueeze(x, axis + 1), (*shape[: axis + 1], int(given), *shape[axis + 1 :]))
+        return flatten(apply(kernels.contiguous, repeated), axis, axis + 1)
     if given.ndim > 1 or given.size not in (1, length):
         raise RuntimeError(
             f"repeats must have the same size as input along dim, but got repeats.size(0) = {given.size} and "

@@ -247,12 +247,7 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
         return apply(kernels.clone, input, out=out)
     if decimals == 0:
         return apply(np.rint, input, out=out)
-    scale = 10.0 ** builtin_abs(decimals)
-    to, back = (mul, div) if decimals > 0 else (div, mul)
-    return named(back(apply(np.rint, to(input, scale)), scale, out=out), "RoundBackward1", input)
-
-
-builtin_abs = int.__abs__
+    return apply(kernels.rounded, input, out=out, decimals=decimals)
 
 
 def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -23,8 +23,8 @@ READABLE: dict[str, Callable[..., Any]] = {
 # These fill arrays of their own, call LAPACK, look at values or at the memory: a program calls them, and has their
 # definitions above.
 OPAQUE = {
-    "scatter", "put", "put_diagonal", "strided", "scatter_strided", "put_strided", "median", "normal_cdf", "nll_loss",
-    "nll_loss2d", "nll_spread", "svd", "distinct", "repeat", "diagonal", "sum_of_blocks",
+    "scatter", "put", "put_diagonal", "put_slice", "strided", "scatter_strided", "put_strided", "median", "normal_cdf",
+    "nll_loss", "nll_loss2d", "nll_spread", "svd", "distinct", "repeat", "diagonal", "sum_of_blocks",
 }  # fmt: skip
 
 
