@@ -434,7 +434,8 @@ primitive(put, "IndexPut", keeps=True, x=lambda g, index: put(g, 0, index=index)
 primitive(strided, "AsStrided", x=lambda g, geometry: scatter_strided(g, geometry=geometry))
 primitive(scatter_strided, "AsStridedBackward", x=lambda g, geometry: strided(g, geometry=geometry))
 primitive(put_strided, "torch::autograd::CopySlices", keeps=True,
-          x=lambda g, geometry: put_strided(g, 0, geometry=geometry), y=lambda g, geometry: strided(g, geometry=geometry))
+          x=lambda g, geometry: put_strided(g, 0, geometry=geometry),
+          y=lambda g, geometry: strided(g, geometry=geometry))
 
 # matrices
 primitive(matmul, "Mm", x=lambda g, y: matmul(g, swap(y)), y=lambda g, x: matmul(swap(x), g))

@@ -74,9 +74,7 @@ def nll_loss2d(x: Array, target: Array, weight: Array | None, *, reduction: str,
 
 
 @dispatched
-def nll_spread(
-    g: Array, x: Array, target: Array, weight: Array | None, *, reduction: str, ignore_index: int
-) -> Array:
+def nll_spread(g: Array, x: Array, target: Array, weight: Array | None, *, reduction: str, ignore_index: int) -> Array:
     """The adjoint of nll_loss: zeros of the shape of x with -g, weighted, at the targets' classes."""
     out = np.zeros(x.shape, g.dtype)
     kept, target, weights = class_weights(target, weight, ignore_index, g.dtype)

@@ -114,7 +114,9 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
         return apply(kernels.median, input)
     axis = axis_of(dim, input._array.ndim)
     if not input._array.ndim:
-        return pair_written(_median, named(apply(kernels.take, input, index=()), "MedianBackward1"), wrap(np.zeros((), np.int64)), out)
+        return pair_written(
+            _median, named(apply(kernels.take, input, index=()), "MedianBackward1"), wrap(np.zeros((), np.int64)), out
+        )
     if not input._array.shape[axis]:
         raise IndexError(f"median(): Expected reduction dim {axis} to have non-zero size.")
     values, indices = along(input, middle(input, axis), axis, keepdim)
