@@ -168,7 +168,7 @@ def kinds_of(where: Rule) -> dict[str, Any]:
     assert rule is not None
     if rule.__qualname__.startswith("no_derivative"):
         return NO_DERIVATIVE
-    return FAULTS_OF_ZERO if rule.__code__.co_names == ("np", "zeros_like") and not parameter_names(rule) else FAULTS
+    return FAULTS_OF_ZERO if rule.__code__.co_names == ("np", "zeros_like") else FAULTS
 
 
 def faults() -> Iterator[Any]:
