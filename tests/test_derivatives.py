@@ -18,7 +18,6 @@ from test_ops import Case, cases, check, gradients, leaves_of
 
 import minigrad
 from minigrad.derivatives import constants, table
-from minigrad.primitive import parameter_names
 
 Rule = tuple[str, str]  # the name of a row's function, and of the argument
 
