@@ -1,13 +1,18 @@
 """Settings shared by every test: how many examples Hypothesis tries, and a quiet, single-threaded torch."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from surroundings import Surroundings
 
+import minigrad
 from minigrad.program import compiled
 from minigrad.program.recorder import Recorder
+
+_found: list[Surroundings] = []  # how the latest test left everything
 
 # An example builds tensors in two engines and differentiates twice, so it is slow by Hypothesis's measure, and a
 # drawn case holds arrays, so it is large: neither says that anything is wrong.
@@ -23,6 +28,20 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 torch.set_num_threads(1)  # the arrays are tiny; pytest-xdist uses the cores
 torch.set_warn_always(True)  # a warning that torch gives once a process would depend on the order of the tests
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    """Every test begins from the same seed, and leaves everything else as it found it: the order doesn't matter."""
+    if not _found:
+        _found.append(Surroundings())
+    torch.default_generator.manual_seed(0)
+    minigrad.manual_seed(0)
+    yield
+    differences = _found[0].differences()
+    if differences:
+        _found[0] = Surroundings()  # so that the next test isn't blamed
+        pytest.fail("the test left behind: " + "; ".join(differences[:20]))
 
 
 @pytest.fixture

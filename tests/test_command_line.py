@@ -17,7 +17,7 @@ CONSOLE = "import sys\nfrom minigrad.__main__ import main\nif __name__ == '__mai
 
 
 def outcome(command, folder, environment=ENVIRONMENT, **options):
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, **options)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, **options)
     return done.stdout, done.stderr, done.returncode
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -117,14 +117,10 @@ def users() -> dict[Rule, list[Any]]:
 
 @contextmanager
 def watching(watched: Callable[[Rule], Any]) -> Iterator[None]:
-    contexts = [replaced(where, watched(where)) for where in RULES]
-    for context in contexts:
-        context.__enter__()
-    try:
+    with ExitStack() as stack:  # taken off in the reverse order: np.matmul and matmul share a row
+        for where in RULES:
+            stack.enter_context(replaced(where, watched(where)))
         yield
-    finally:
-        for context in contexts:
-            context.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("where", RULES, ids="-".join)
