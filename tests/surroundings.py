@@ -27,6 +27,8 @@ KEPT = {
     "minigrad.as_torch._aside",
 }
 
+OTHERS = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_", "TRITON_")  # variables that pytest sets, and PyTorch at its leisure
+
 
 def namespaces() -> dict[int, tuple[str, Any]]:
     """The mappings, lists and sets that a test could have changed, each once, with its name."""
@@ -58,10 +60,13 @@ def rows() -> dict[str, Any]:
 def stale_plans() -> Iterator[str]:
     """Plans made from a rule that is not in the row, or no more."""
     for row in table.values():
-        for plan in row.plans.values():
-            for _, pull in plan.edges:
+        own = (row.each, *row.rules.values())
+        for part in {row, row._wide or row}:
+            wrapped = part is not row and row.in_single == "all"
+            for pull in (pull for plan in part.plans.values() for _, pull in plan.edges):
                 rule = next(cell.cell_contents for cell in pull.__closure__ if callable(cell.cell_contents))
-                if getattr(rule, "func", rule) not in (row.each, *row.rules.values()):
+                rule = getattr(rule, "func", rule)
+                if (rule.__wrapped__ if wrapped else rule) not in own:
                     yield f"a plan of {row.name}"
 
 
@@ -86,7 +91,7 @@ def process() -> dict[str, Any]:
         "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)],
         "threads": {thread for thread in threading.enumerate() if not thread.daemon},
         "figures": plt.get_fignums(),
-    } | {f"${key}": value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
+    } | {f"${key}": value for key, value in os.environ.items() if not key.startswith(OTHERS)}
 
 
 class Surroundings:

@@ -52,6 +52,8 @@ def replaced(where: Rule, change: Callable[[Callable[..., Any]], Callable[..., A
         else:
             row.rules[argument] = rule
         row.plans.clear()
+        if row._wide is not row:  # what float16 is computed by is made anew
+            row._wide = None
 
     put(changed)
     try:
