@@ -105,13 +105,15 @@ def of_shape(function: Callable[..., Tensor]) -> Callable[..., Any]:
 
 def set_item(self: Tensor, index: Any, value: Any) -> None:
     """self[index] = value, for a number, or a tensor that broadcasts to the place."""
-    basic, rest = indexing.split_index(index, self._array.ndim)
-    if basic is not None:  # ints beside masks or index tensors: first the view, then its elements
-        self = apply(kernels.select, self, index=basic)
+    value = indexing.as_value(self, value)
+    if index is False:  # no place: whether the value would fit is not asked
+        return
+    self, index = indexing.last_step(self, None if index is True else index)
     try:
-        _set_item(self, rest, value)
-    except RuntimeError:
-        _ = self._array[rest]  # whether the index fits comes first: an IndexError where it doesn't
+        _set_item(self, index, value)
+    except (IndexError, RuntimeError) as error:
+        if type(error) in (IndexError, RuntimeError):
+            indexing.check_fit(self._array, index, value)
         raise
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -12,19 +13,20 @@ from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import axis_of, convert, require_tensor, type_name
-from minigrad.ops.numbers import element_as
+from minigrad.ops.creation import is_sequence
+from minigrad.ops.numbers import element_as, number_as
 from minigrad.ops.shaping import reshape, unsqueeze
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 WHOLE = slice(None)
-INDICES = {np.dtype(t) for t in (np.bool_, np.int64, np.int32)}
 BASIC = {int, slice, type(None), type(Ellipsis)}
+NUMBERS = {int, bool, float}
 
 
 def numpy_index(i: Any) -> Any:
-    """One index of PyTorch's (an int, a slice, None, ..., a bool, a mask, an index tensor, a list) as NumPy's."""
+    """One index of PyTorch's as NumPy's: an int, a slice, None, ..., a bool, or an array of ints or bools."""
     if i is None or i is Ellipsis or isinstance(i, bool):
         return i
     if isinstance(i, slice):
@@ -35,16 +37,9 @@ def numpy_index(i: Any) -> Any:
             raise ValueError(f"step must be greater than zero, got {step}: flip() reverses a tensor")
         return slice(start, stop, step)
     if isinstance(i, TensorBase):
-        i = i._array
-    if isinstance(i, (np.ndarray, np.bool_)):
-        return array_index(i)
-    if isinstance(i, (list, tuple, range)):
-        array = np.asarray([x._array.item() if isinstance(x, TensorBase) else x for x in i])
-        return array if array.size else array.astype(np.int64)
-    if isinstance(i, (str, bytes)):
-        raise TypeError(
-            f"new(): invalid data type '{type(i).__name__}': a tensor is indexed by ints, slices, masks, index tensors"
-        )
+        return array_index(i._array)
+    if is_sequence(i):
+        return array_index(listed(i))
     try:
         return operator.index(i)
     except TypeError:
@@ -54,71 +49,147 @@ def numpy_index(i: Any) -> Any:
         ) from None
 
 
-def array_index(i: Any) -> Any:
+def array_index(array: Any) -> Any:
     """A mask, or an array of ints, as an index; an array of one of them without dims as a bool or an int."""
-    if i.dtype.char == "B":
-        if i.ndim:
+    kind = array.dtype.char
+    if kind == "B":
+        if array.ndim:
             warnings.warn("indexing with dtype torch.uint8 is deprecated: use torch.bool", UserWarning, stacklevel=5)
-        i = i.astype(bool)
-    if i.dtype not in INDICES:
+        array = array.astype(bool)
+    elif kind not in "?li" and (array.ndim or kind not in "bh"):
         raise IndexError(
-            f"tensors used as indices must be long, int, byte or bool tensors, got {i.dtype}: convert with .long()"
+            f"tensors used as indices must be long, int, byte or bool tensors, got {array.dtype}: convert with .long()"
         )
-    return i.copy() if i.ndim else i.item()  # a copy: the backward pass needs the index as it was
+    return array.copy() if array.ndim else array.item()  # a copy: the backward pass needs the index as it was
+
+
+def listed(data: Any) -> Any:
+    """What stands in a NumPy array, or in nested sequences: bools, bytes (a mask, too), or ints; floats are cut."""
+    array = data
+    if not isinstance(data, np.ndarray):
+        if isinstance(data, (str, bytes)):
+            raise not_numbers(data)
+        array = np.asarray(data if type(data) is list and NUMBERS.issuperset(map(type, data)) else entry(data))
+        if not array.size:
+            return array.astype(np.int64)
+        if array.dtype == np.float64 and not np.isfinite(array).all():
+            raise RuntimeError(f"value cannot be converted to type int64 without overflow: {data}")
+        if array.dtype.kind == "f" and array.dtype != np.float64:
+            raise not_numbers(data)
+    if array.dtype.char in "?Bl":
+        return array
+    if array.dtype.kind == "O":
+        raise RuntimeError(f"Could not infer dtype of what an index holds, or it does not fit into an int64: {data!r}")
+    if array.dtype.kind not in "iuf":
+        raise not_numbers(data)
+    return array.astype(np.int64)
+
+
+def entry(x: Any) -> Any:
+    """An entry of a list: a tensor of one element as that element; nested sequences as lists."""
+    if isinstance(x, TensorBase):
+        byte = x._array.dtype.char in "?B" and x._array.size == 1
+        return x._array.reshape(())[()] if byte else operator.index(cast("Tensor", x))
+    return [entry(i) for i in x] if is_sequence(x) and not isinstance(x, (str, np.ndarray)) else x
+
+
+def not_numbers(data: Any) -> TypeError:
+    return TypeError(
+        f"new(): invalid data type '{type(data).__name__}': a tensor is indexed by ints, slices, masks, index tensors, "
+        f"lists of ints or bools, not by {data!r}"
+    )
+
+
+def counted(i: Any) -> int:
+    """How many dims PyTorch takes an index to stand for, where it finds out how many are left for `...`."""
+    if i is None or i is Ellipsis or isinstance(i, bool):
+        return 0
+    return i._array.ndim if isinstance(i, TensorBase) and i._array.dtype.char in "?B" else 1
+
+
+def stands_for_tuple(index: Any) -> bool:
+    """Whether PyTorch takes a sequence for a tuple of indices, and not for one index."""
+    if isinstance(index, tuple):
+        return True
+    if isinstance(index, np.ndarray) or not is_sequence(index) or isinstance(index, str) or len(index) >= 32:
+        return False
+    if NUMBERS.issuperset(map(type, index)) or not any(
+        i is None or i is Ellipsis or isinstance(i, (TensorBase, slice)) or is_sequence(i) for i in index
+    ):
+        return False
+    warnings.warn(
+        "Using a non-tuple sequence for multidimensional indexing is deprecated: write x[tuple(index)], or "
+        "x[torch.tensor(index)]",
+        UserWarning,
+        stacklevel=4,
+    )
+    return True
+
+
+def last_step(input: Tensor, index: Any) -> tuple[Tensor, Any]:
+    """A view of the tensor, and NumPy's index of what PyTorch's index means in it: a view, or elements.
+
+    NumPy and PyTorch agree on whole dims beside masks and arrays of ints. Beside ints, bools and `...` NumPy would put
+    the dims in another order: these make the view, in which a bool is a dim of length 1, of which 1 or 0 are taken.
+    """
+    if not stands_for_tuple(index):
+        i = numpy_index(index)
+        if not isinstance(i, bool):
+            return input, i if type(i) in BASIC else checked(input, i, (i,))
+        index = (index,)
+    if BASIC.issuperset(map(type, index)) and index.count(Ellipsis) < 2:
+        return input, tuple([i if type(i) is int else numpy_index(i) for i in index])
+    ndim = input._array.ndim
+    left = ndim - sum(map(counted, index))
+    if left < 0:
+        raise IndexError(f"too many indices for tensor of dimension {ndim}: {ndim - left}")
+    view: list[Any] = []
+    places: list[Any] = []
+    for i in map(numpy_index, index):
+        if i is Ellipsis:
+            view += [WHOLE] * left
+            places += [WHOLE] * left
+        elif isinstance(i, bool):
+            view.append(None)
+            places.append(np.zeros(int(i), np.int64))
+        elif type(i) in BASIC:
+            view.append(i)
+            places += [] if type(i) is int else [WHOLE]
+        else:
+            view += [WHOLE] * width(i)
+            places.append(i)
+    for entries in (view, places):  # the last of several `...` may go beyond the last dim
+        while entries and whole(entries[-1]):
+            entries.pop()
+    if not places:
+        return input, tuple(view)
+    if not all(map(whole, view)):
+        input = apply(kernel_for(tuple(view)), input, index=tuple(view))
+    return input, checked(input, places[0] if len(places) == 1 else tuple(places), places)
+
+
+def whole(i: Any) -> bool:
+    """Whether an index is that of a whole dim."""
+    return type(i) is slice and i == WHOLE
 
 
 def width(i: Any) -> int:
-    """How many dims an index takes."""
-    if i is None or i is Ellipsis or isinstance(i, bool):
-        return 0
-    return i.ndim if isinstance(i, np.ndarray) and i.dtype.kind == "b" else 1
+    """How many dims a mask, or another index, takes."""
+    return i.ndim if type(i) not in BASIC and i.dtype.kind == "b" else 1
 
 
-def one_ellipsis(entries: list[Any], ndim: int) -> list[Any]:
-    """Without the second `...` and those after it, which PyTorch takes: each skips as many dims as the first does."""
-    first, second, *_ = (place for place, i in enumerate(entries) if i is Ellipsis)
-    skipped = ndim - sum(map(width, entries))
-    if skipped > 0 and any(map(width, entries[second:])):
-        raise IndexError(f"too many indices: the second `...` skips {skipped} dims too, of {ndim} in all")
-    return entries[: first + 1] + [i for i in entries[first + 1 :] if i is not Ellipsis]
-
-
-def split_index(index: Any, ndim: int) -> tuple[Any, Any]:
-    """An index as NumPy's; in two steps where ints stand beside masks or index tensors: a view, then its elements.
-
-    NumPy would take these ints for arrays, and put the dims in another order. The first is None where one step does.
-    """
-    if not isinstance(index, (tuple, list)):
-        return None, numpy_index(index)
-    if isinstance(index, list):
-        if not any(i is None or i is Ellipsis or isinstance(i, (TensorBase, slice, list, tuple)) for i in index):
-            return None, numpy_index(index)
-        warnings.warn(
-            "Using a non-tuple sequence for multidimensional indexing is deprecated: write x[tuple(index)], or "
-            "x[torch.tensor(index)]",
-            UserWarning,
-            stacklevel=4,
-        )
-    if BASIC.issuperset(map(type, index)) and index.count(Ellipsis) < 2:
-        return None, tuple([i if type(i) is int else numpy_index(i) for i in index])
-    entries = [numpy_index(i) for i in index]
-    if len(entries) > 1 and sum(i is Ellipsis for i in entries) > 1:
-        entries = one_ellipsis(entries, ndim)
-    if not any(type(i) is int for i in entries) or not any(isinstance(i, np.ndarray) for i in entries):
-        return None, tuple(entries)
-    first: list[Any] = []
-    then: list[Any] = []
-    for i in entries:
-        if isinstance(i, np.ndarray):
-            first += [WHOLE] * width(i)
-            then.append(i)
-        elif isinstance(i, bool):
-            first.append(None)
-            then.append(np.arange(int(i)))
-        else:
-            first.append(i)
-            then += [] if type(i) is int else [Ellipsis if i is Ellipsis else WHOLE]
-    return tuple(first), tuple(then)
+def checked(input: Tensor, index: Any, entries: Sequence[Any]) -> Any:
+    """The index. IndexError where a mask without elements, which NumPy does not look at, has not the tensor's shape."""
+    shape = input._array.shape
+    for place, i in enumerate(entries):
+        if type(i) not in BASIC and i.dtype.kind == "b" and 0 in i.shape:
+            start = sum(map(width, entries[:place]))
+            if i.shape != shape[start : start + i.ndim]:
+                raise IndexError(
+                    f"The shape of the mask {list(i.shape)} does not match the shape of the indexed tensor "
+                    f"{list(shape)} at index {start}"
+                )
+    return index
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
@@ -131,77 +202,99 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         return apply(kernels.select, input, index=index)
     if index is None:
         return unsqueeze(input, 0)
-    first, then = split_index(index, input._array.ndim)
-    if first is not None:
-        input = apply(kernels.select, input, index=first)
-    return apply(kernel_for(then), input, index=then)
+    input, index = last_step(input, index)
+    return apply(kernel_for(index), input, index=index)
 
 
 def kernel_for(index: Any) -> Any:
     """The row of the table that PyTorch names an index by."""
-    last = index
-    if isinstance(index, tuple):
-        last = index[-1] if index else None
-        if type(last) is int and BASIC.issuperset(map(type, index)):
-            return kernels.select
-        last = None
-        for i in index:
-            if isinstance(i, (np.ndarray, bool)):
-                return kernels.take
-            if i is not Ellipsis and (type(i) is int or i != WHOLE):
-                last = i
-    if isinstance(last, (np.ndarray, bool)):
+    entries = index if type(index) is tuple else (index,)
+    if not BASIC.issuperset(map(type, entries)):
         return kernels.take
-    return kernels.select if isinstance(last, int) else kernels.getitem
+    for i in reversed(entries):
+        if i is not Ellipsis and not whole(i):
+            return kernels.select if type(i) is int else kernels.getitem
+    return kernels.getitem
+
+
+def as_value(input: Tensor, value: Any) -> Any:
+    """What is assigned to elements of `input`: a tensor as it is, or a number in the dtype of `input`."""
+    if isinstance(value, TensorBase):
+        return value
+    if isinstance(value, (int, float, np.integer)):
+        if not isinstance(value, float) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"Overflow when unpacking long long: {value} is no int64")
+        return element_as(value, input._array.dtype)
+    raise TypeError(
+        f"can't assign a {type(value).__name__} to a torch.{input.dtype.legacy}: convert it with torch.tensor()"
+    )
 
 
 def setitem(input: Tensor, index: Any, value: Any, *, out: Any = None) -> Tensor:
-    """input with input[index] = value, where the index is NumPy's; the in-place form is tensor[index] = value."""
-    dtype = input._array.dtype
+    """input with input[index] = value, of last_step() and as_value(); the in-place form is tensor[index] = value."""
+    arrays = [i for i in (index if isinstance(index, tuple) else (index,)) if type(i) not in BASIC]
     if isinstance(value, TensorBase):
+        dtype = input._array.dtype
         if value._array.dtype != dtype:
-            input._array[index]  # whether the index fits comes first
-            if not takes_other_dtypes(index, value._array):
-                raise RuntimeError(
-                    f"Index put requires the source and destination dtypes match, got {type_name(input)} for the "
-                    f"destination and {type_name(value)} for the source: convert the value with .to(x.dtype)"
-                )
+            check_dtype(input, arrays, value)
             value = convert(value, dtype)
-        if value._array.ndim and value._array.shape[0] == 1:
-            room = np.ndim(input._array[index])
+        if value._array.ndim:
+            room = indexed_ndim(input._array, index, arrays)
             while value._array.ndim > room and value._array.shape[0] == 1:  # PyTorch drops leading dims of length 1
                 value = getitem(value, 0)
-    elif isinstance(value, (int, float, np.integer)):
-        if not isinstance(value, float) and not -(2**63) <= value < 2**63:
-            raise ValueError(f"Overflow when unpacking long long: {value} is no int64")
-        value = element_as(value, dtype)
-    else:
-        raise TypeError(
-            f"can't assign a {type(value).__name__} to a torch.{input.dtype.legacy}: convert it with torch.tensor()"
-        )
+            if value._array.ndim > room:  # NumPy lets it pass where there are no elements
+                raise mismatch(value._array.shape, indexed_shape(input._array, index))
     if out is not None:
-        put_into(out._array, index, value._array if isinstance(value, TensorBase) else value)
+        array = value._array if isinstance(value, TensorBase) else value
+        try:
+            out._array[index] = array
+        except ValueError:
+            raise mismatch(np.shape(array), indexed_shape(out._array, index)) from None
         return out  # type: ignore[no-any-return]
     result = apply(kernels.put, input, value, index=index)
-    return result if kernel_for(index) is kernels.take else named(result, "torch::autograd::CopySlices")
+    return result if arrays else named(result, "torch::autograd::CopySlices")
 
 
-def takes_other_dtypes(index: Any, value: Any) -> bool:
-    """Whether PyTorch converts the value: into views it does; into elements, that of one mask and a single element."""
-    arrays = [np.asarray(i) for i in index if isinstance(i, (np.ndarray, bool))] if isinstance(index, tuple) else []
-    arrays += [index] if isinstance(index, np.ndarray) else []
-    return not arrays or (value.size == 1 and value.ndim < 2 and len(arrays) == 1 and arrays[0].dtype.kind == "b")
-
-
-def put_into(array: Any, index: Any, value: Any) -> None:
-    """array[index] = value, with PyTorch's error where the shapes don't fit."""
-    try:
-        array[index] = value
-    except ValueError:
+def check_dtype(input: Tensor, arrays: list[Any], value: TensorBase) -> None:
+    """RuntimeError unless PyTorch converts the value: into views it does, and one element into those of one mask."""
+    if not arrays:
+        return
+    if value._array.size != 1 or len(arrays) > 1 or arrays[0].dtype.kind != "b":
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(np.shape(value))} cannot be broadcast to indexing result of "
-            f"shape {list(array[index].shape)}"
-        ) from None
+            f"Index put requires the source and destination dtypes match, got {type_name(input)} for the "
+            f"destination and {type_name(value)} for the source: convert the value with .to(x.dtype)"
+        )
+    if input._array.dtype.kind in "iu":
+        number_as(value._array.item(), input._array.dtype)
+
+
+def indexed_ndim(array: Any, index: Any, arrays: list[Any]) -> int:
+    """How many dims array[index] has."""
+    if not arrays:
+        return np.ndim(array[index])
+    return int(array.ndim - sum(map(width, arrays)) + max(1 if i.dtype.kind == "b" else i.ndim for i in arrays))
+
+
+def indexed_shape(array: Any, index: Any) -> tuple[int, ...]:
+    """The shape of array[index]. IndexError where the indices don't fit, other than by naming a place too large."""
+    entries = index if isinstance(index, tuple) else (index,)
+    first = [i if type(i) in BASIC or i.dtype.kind == "b" else np.zeros_like(i) for i in entries]
+    return np.shape(np.broadcast_to(False, array.shape)[tuple(first)])
+
+
+def mismatch(given: tuple[int, ...], shape: tuple[int, ...]) -> RuntimeError:
+    return RuntimeError(
+        f"shape mismatch: value tensor of shape {list(given)} cannot be broadcast to indexing result of shape "
+        f"{list(shape)}"
+    )
+
+
+def check_fit(array: Any, index: Any, value: Any) -> None:
+    """The error that PyTorch finds first: IndexError of the indices, then RuntimeError of the shape of the value."""
+    shape = indexed_shape(array, index)
+    given = value._array.shape if isinstance(value, TensorBase) else ()
+    if any(n not in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False)):
+        raise mismatch(given, shape)
 
 
 def take_along(input: Tensor, indices: Tensor, dim: int) -> Tensor:

@@ -428,6 +428,11 @@ def hoisted(trace: Trace) -> list[Statement]:
         if all(v in static for v in s.inputs()) and all(v.is_number for v in s.results):
             static.update(s.results)
     for s in trace.statements:
+        if s in needed and any(v.kind is Kind.DRAW for v in s.results):
+            raise TracingError(
+                f"what the function does depends on random numbers that it draws itself, at `{where_text(s)}`, such as "
+                "how many places a mask names: a compiled step can't take them back. Leave it uncompiled"
+            )
         if s in needed and s in changing and not all(v.storage.local and not s.is_check for v in s.writes):
             raise TracingError(
                 f"what the function does depends on numbers that it changes itself, at `{where_text(s)}` (RAdam's step "
@@ -436,9 +441,11 @@ def hoisted(trace: Trace) -> list[Statement]:
             )
     versions = {v.storage for s in needed for v in s.inputs()}
     if any(v.storage in versions and s not in needed for s in changing for v in s.writes):
-        first = min(
-            i for i, s in enumerate(trace.statements) if s in changing and not all(v.storage.local for v in s.writes)
-        )
+        lasting = [
+            i for i, s in enumerate(trace.statements)
+            if s in changing and not (s.writes and all(v.storage.local for v in s.writes))
+        ]  # fmt: skip
+        first = min(lasting, default=len(trace.statements))
         if any(s.is_check for s in trace.statements[first:]):
             raise TracingError("what the function does depends on memory that it writes to: leave it uncompiled")
         return trace.statements

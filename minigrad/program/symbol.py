@@ -79,19 +79,13 @@ class Symbol:
 
     shape: tuple[int, ...] = property(lambda self: self._value.real.shape)  # type: ignore[assignment]
     ndim = property(lambda self: self._value.real.ndim)
+    size = property(lambda self: self._value.real.size)  # of what a mask picks, too: how much that is is checked
     dtype = property(lambda self: self._value.real.dtype)
     itemsize = property(lambda self: self._value.real.itemsize)
     nbytes = property(lambda self: self._value.real.nbytes)
     strides = property(lambda self: self._value.real.strides)
     flags = property(lambda self: self._value.real.flags)
     ctypes = property(lambda self: self._tracer.array(self._value).ctypes)
-
-    @property
-    def size(self) -> int:
-        size: int = self._value.real.size
-        if self._tracer.dynamic(self._value):
-            self._tracer.check(np.size, self, size)
-        return size
 
     @property
     def base(self) -> Any:
@@ -148,7 +142,7 @@ class Symbol:
     reshape, transpose, swapaxes, view = method("reshape"), method("transpose"), method("swapaxes"), method("view")
     astype, copy, ravel, dot, fill = method("astype"), method("copy"), method("ravel"), method("dot"), method("fill")
     min, max, sum, argmax, argmin = method("min"), method("max"), method("sum"), method("argmax"), method("argmin")
-    any, all = method("any"), method("all")
+    any, all, take = method("any"), method("all"), method("take")
     mean, squeeze, repeat, cumsum, prod = (
         method("mean"), method("squeeze"), method("repeat"), method("cumsum"), method("prod")
     )  # fmt: skip

@@ -269,7 +269,15 @@ class Tracer(Origins):
             statement.writes = out if isinstance(out, tuple) else (out,)
             for v in statement.writes:
                 v.storage.version += 1
+        if function is operator.getitem:
+            self.check_masks(statement)
         return self.wrapped(statement, result)
+
+    def check_masks(self, statement: Statement) -> None:
+        """Write down how many places the masks of an index name: the shapes of all that follows rest on it."""
+        for v in [*statement.inputs()][1:]:
+            if v.dtype == np.bool_ and v.shape and (v.statement is None or [*v.statement.inputs()]):
+                self.check(np.count_nonzero, self.symbol(v), int(np.count_nonzero(v.real)))
 
     def wrapped(self, statement: Statement, result: Any) -> Any:
         """Add a statement, with what it gave; the symbols of the results."""
@@ -375,15 +383,6 @@ class Tracer(Origins):
     in_draw = False
 
     # what looks at numbers
-
-    def dynamic(self, value: Value) -> bool:
-        """Whether a value's shape depends on other values: it was picked by a mask."""
-        s = value.statement
-        if s is None:
-            return False
-        if s.function is operator.getitem:
-            return any(v.dtype == np.bool_ and v.shape for i, v in enumerate(s.inputs()) if i)
-        return any(self.dynamic(v) for v in s.inputs() if v.statement is not s)
 
     def check(self, function: Any, symbol: Symbol, expected: Any) -> Any:
         """Write down that the rest relies on what a function gives."""
