@@ -39,7 +39,7 @@ def numpy_index(i: Any) -> Any:
     if isinstance(i, TensorBase):
         return array_index(i._array)
     if is_sequence(i):
-        return array_index(listed(i))
+        return array_index(from_sequence(i))
     try:
         return operator.index(i)
     except TypeError:
@@ -63,7 +63,7 @@ def array_index(array: Any) -> Any:
     return array.copy() if array.ndim else array.item()  # a copy: the backward pass needs the index as it was
 
 
-def listed(data: Any) -> Any:
+def from_sequence(data: Any) -> Any:
     """What stands in a NumPy array, or in nested sequences: bools, bytes (a mask, too), or ints; floats are cut."""
     array = data
     if not isinstance(data, np.ndarray):
@@ -159,16 +159,16 @@ def last_step(input: Tensor, index: Any) -> tuple[Tensor, Any]:
             view += [WHOLE] * width(i)
             places.append(i)
     for entries in (view, places):  # the last of several `...` may go beyond the last dim
-        while entries and whole(entries[-1]):
+        while entries and covers_dim(entries[-1]):
             entries.pop()
     if not places:
         return input, tuple(view)
-    if not all(map(whole, view)):
+    if not all(map(covers_dim, view)):
         input = apply(kernel_for(tuple(view)), input, index=tuple(view))
     return input, checked(input, places[0] if len(places) == 1 else tuple(places), places)
 
 
-def whole(i: Any) -> bool:
+def covers_dim(i: Any) -> bool:
     """Whether an index is that of a whole dim."""
     return type(i) is slice and i == WHOLE
 
@@ -212,7 +212,7 @@ def kernel_for(index: Any) -> Any:
     if not BASIC.issuperset(map(type, entries)):
         return kernels.take
     for i in reversed(entries):
-        if i is not Ellipsis and not whole(i):
+        if i is not Ellipsis and not covers_dim(i):
             return kernels.select if type(i) is int else kernels.getitem
     return kernels.getitem
 
@@ -236,26 +236,26 @@ def setitem(input: Tensor, index: Any, value: Any, *, out: Any = None) -> Tensor
     if isinstance(value, TensorBase):
         dtype = input._array.dtype
         if value._array.dtype != dtype:
-            check_dtype(input, arrays, value)
+            check_source(input, arrays, value)
             value = convert(value, dtype)
         if value._array.ndim:
             room = indexed_ndim(input._array, index, arrays)
             while value._array.ndim > room and value._array.shape[0] == 1:  # PyTorch drops leading dims of length 1
                 value = getitem(value, 0)
             if value._array.ndim > room:  # NumPy lets it pass where there are no elements
-                raise mismatch(value._array.shape, indexed_shape(input._array, index))
+                raise misfit(value._array.shape, indexed_shape(input._array, index))
     if out is not None:
         array = value._array if isinstance(value, TensorBase) else value
         try:
             out._array[index] = array
         except ValueError:
-            raise mismatch(np.shape(array), indexed_shape(out._array, index)) from None
+            raise misfit(np.shape(array), indexed_shape(out._array, index)) from None
         return out  # type: ignore[no-any-return]
     result = apply(kernels.put, input, value, index=index)
     return result if arrays else named(result, "torch::autograd::CopySlices")
 
 
-def check_dtype(input: Tensor, arrays: list[Any], value: TensorBase) -> None:
+def check_source(input: Tensor, arrays: list[Any], value: TensorBase) -> None:
     """RuntimeError unless PyTorch converts the value: into views it does, and one element into those of one mask."""
     if not arrays:
         return
@@ -282,7 +282,7 @@ def indexed_shape(array: Any, index: Any) -> tuple[int, ...]:
     return np.shape(np.broadcast_to(False, array.shape)[tuple(first)])
 
 
-def mismatch(given: tuple[int, ...], shape: tuple[int, ...]) -> RuntimeError:
+def misfit(given: tuple[int, ...], shape: tuple[int, ...]) -> RuntimeError:
     return RuntimeError(
         f"shape mismatch: value tensor of shape {list(given)} cannot be broadcast to indexing result of shape "
         f"{list(shape)}"
@@ -294,7 +294,7 @@ def check_fit(array: Any, index: Any, value: Any) -> None:
     shape = indexed_shape(array, index)
     given = value._array.shape if isinstance(value, TensorBase) else ()
     if any(n not in (1, m) for n, m in zip(given[::-1], shape[::-1], strict=False)):
-        raise mismatch(given, shape)
+        raise misfit(given, shape)
 
 
 def take_along(input: Tensor, indices: Tensor, dim: int) -> Tensor:
