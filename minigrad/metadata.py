@@ -119,10 +119,12 @@ class device:
         if ":" in type and index is None:
             type, _, number = type.partition(":")
             if not number.isdecimal():
-                raise RuntimeError(f"Invalid device string: '{type}:{number}'")
+                raise RuntimeError(f"Invalid device string: '{type[:99]}:{number[:99]}'")
             index = int(number)
         if type not in self.kinds:
-            raise RuntimeError(f"Expected one of {', '.join(self.kinds)} device type at start of device string: {type}")
+            raise RuntimeError(
+                f"Expected one of {', '.join(self.kinds)} device type at start of device string: {type[:99]}"
+            )
         self.type, self.index = type, index
 
     def __repr__(self) -> str:

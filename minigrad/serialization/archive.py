@@ -43,7 +43,7 @@ def read_records(file: IO[bytes]) -> dict[str, Array]:
     check("constants.pkl" not in records, "this is a TorchScript archive, which only PyTorch runs: save the state_dict")
     check({"data.pkl", "version"} <= set(records), "data.pkl or version is missing")
     version, order = (records.get(name, np.empty(0)).tobytes() for name in ("version", "byteorder"))
-    check(1 <= int(version) <= 10, f"of the format's versions, 1 to 10 are known, not {version!r}")
+    check(1 <= int(version) <= 10, f"of the format's versions, 1 to 10 are known, not {version[:100]!r}")
     check(order in (b"little", b"big", b""), "its byte order is neither little nor big")
     return records
 

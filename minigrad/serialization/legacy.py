@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from minigrad.autograd.node import Array
-from minigrad.serialization.names import DAMAGED, Storage
+from minigrad.serialization.names import DAMAGED, Storage, brief
 
 MAGIC_NUMBER, PROTOCOL_VERSION = 0x1950A86A20F9469CFC6C, 1001
 MAGIC = pickle.dumps(MAGIC_NUMBER, protocol=2)  # what such a file begins with
@@ -40,18 +40,21 @@ def read_legacy(content: io.BytesIO, unpickler: Callable[..., Any]) -> Any:
     def empty(key: str, size: int) -> Array:
         nonlocal left
         left -= size
-        check(isinstance(key, str) and size >= 0 and left >= 0, f"there are no {size} bytes for storage {key!r}")
+        check(size >= 0 and left >= 0, f"there are no {brief(size)} bytes for storage {brief(key)}")
         return np.empty(size, np.uint8)  # filled below: the bytes come after the pickle
 
     magic, version, machine = (unpickler(content, empty).load() for _ in range(3))
-    check((magic, version) == (MAGIC_NUMBER, PROTOCOL_VERSION), f"{version!r} is no version that is known")
+    check((magic, version) == (MAGIC_NUMBER, PROTOCOL_VERSION), f"{brief(version)} is no version that is known")
+    check(type(machine) is dict, "it does not say of which machine it is")
     reader = unpickler(content, empty)
     result, keys = reader.load(), unpickler(content, empty).load()
-    check(sorted(keys) == sorted(reader.storages), f"it has storages {keys}, and tensors in {[*reader.storages]}")
+    check(type(keys) is list and all(type(key) is str for key in keys), "the names of its storages are no names")
+    check(sorted(keys) == sorted(reader.storages), "it has other storages than its tensors have")
     for key in keys:
         data, size = reader.storages[key].data, reader.storages[key].kind.dtype.itemsize
         (elements,) = struct.unpack("<q", content.read(8))
-        check(elements * size == len(data) == content.readinto(data), f"storage {key} is cut short, or of another size")
+        whole = elements * size == len(data) == content.readinto(data)
+        check(whole, f"storage {brief(key)} is cut short, or of another size")
         if machine["little_endian"] != (sys.byteorder == "little"):
             reader.storages[key].swap()
     return result

@@ -25,6 +25,20 @@ REFUSED = (
 )
 
 
+def brief(x: Any) -> str:
+    """What a file holds, for a message: a repr may be endless, or recur too deep."""
+    if isinstance(x, (str, bytes)):
+        return repr(x) if len(x) <= 100 else f"{x[:100]!r}..."
+    if x is None or type(x) in (bool, float) or (type(x) is int and x.bit_length() <= 64):
+        return repr(x)
+    if isinstance(x, BaseException):
+        return f"{type(x).__name__}({', '.join(map(brief, x.args))})"
+    if type(x) in (tuple, list, Size) and len(x) <= 8 and all(type(n) is int for n in x):
+        return f"({', '.join(map(brief, x))})"
+    name = getattr(x, "__name__", "") if callable(x) else ""
+    return name or f"a {type(x).__name__}"
+
+
 @dataclass(frozen=True, eq=False)
 class StorageKind:
     """torch.FloatStorage and its siblings: a pickle's word for a storage's dtype."""
@@ -54,12 +68,15 @@ def rebuild_tensor(
 ) -> Tensor:
     """The tensor of a shape and strides in a storage. RuntimeError where it would reach out of it."""
     dtype = storage.kind.dtype
+    if any(type(n) is not int or n.bit_length() > 63 for n in (offset, *size, *stride)):
+        raise RuntimeError(f"{DAMAGED}: a tensor's shape, strides or offset is no number, or too large")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (0 not in size and last >= len(storage.data) // dtype.itemsize):
-        layout = f"shape {size}, strides {stride} and offset {offset}"
+        layout = f"shape {brief(size)}, strides {brief(stride)} and offset {offset}"
         raise RuntimeError(f"{DAMAGED}: {layout} do not fit {len(storage.data)} bytes of {dtype}")
     if bits:
-        raise pickle.UnpicklingError(f"minigrad has no tensors with PyTorch's metadata {bits}: save their .clone()")
+        found = ", ".join(map(brief, [*bits][:9])) if isinstance(bits, dict) else brief(bits)
+        raise pickle.UnpicklingError(f"minigrad has no tensors with PyTorch's metadata {found}: save their .clone()")
     steps = [step * dtype.itemsize for step in stride]
     array: Array = np.ndarray(size, dtype.numpy, storage.data, offset * dtype.itemsize, steps)
     tensor = wrap(array, storage.counter)
@@ -70,19 +87,28 @@ def rebuild_tensor(
 def rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any = ()) -> Parameter:
     """A parameter, with the attributes that a user gave it."""
     parameter = Parameter(data, requires_grad)
-    parameter.__dict__.update(state)
+    parameter.__dict__.update(attributes(state))
     return parameter
 
 
 def rebuild_typed(function: Callable[..., Tensor], cls: type[Tensor], args: Any, state: Any) -> Tensor:
     """A tensor of a user's class, or with the attributes that a user gave it."""
     if function is not rebuild_tensor:
-        raise pickle.UnpicklingError(f"{REFUSED}a tensor made by {function}")
+        raise pickle.UnpicklingError(f"{REFUSED}a tensor made by {brief(function)}")
     tensor = rebuild_tensor(*args)
     if cls is not Tensor:
         tensor.__class__ = cls
-    tensor.__dict__.update(state)
+    tensor.__dict__.update(attributes(state))
     return tensor
+
+
+def attributes(state: Any) -> dict[str, Any]:
+    """The attributes that an object is to get. UnpicklingError where they are none."""
+    if state == ():
+        return {}
+    if type(state) not in (dict, OrderedDict) or any(type(name) is not str for name in state):
+        raise pickle.UnpicklingError(f"{REFUSED}attributes that are {brief(state)}, and no dict of names")
+    return dict(state)
 
 
 def of(kind: type, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,18 +116,18 @@ def of(kind: type, function: Callable[..., Any]) -> Callable[..., Any]:
 
     def make(*args: Any) -> Any:
         if any(type(x) is not kind for x in args):
-            raise pickle.UnpicklingError(f"{REFUSED}{function.__name__} of {[type(x).__name__ for x in args]}")
+            kinds = [type(x).__name__ for x in args[:9]]
+            raise pickle.UnpicklingError(f"{REFUSED}{function.__name__} of {kinds}")
         return function(*args)
 
     return make
 
 
-def hashable(keys: list[Any]) -> list[Any]:
-    """The keys. RecursionError where tuples lie so deep in tuples that hash() would overrun the stack and crash."""
-    for key in keys:
-        if isinstance(key, tuple):
-            repr(key)
-    return keys
+def encode(text: str, encoding: str) -> bytes:
+    """bytes in protocol 2."""
+    if type(text) is not str or encoding != "latin1":
+        raise pickle.UnpicklingError(f"{REFUSED}{brief(text)} in the encoding {brief(encoding)}")
+    return text.encode("latin1")
 
 
 KINDS = {d: StorageKind(d) for d in dtypes}
@@ -125,11 +151,11 @@ ALLOWED = TORCH | {
     "torch.Size": of(tuple, Size),
     "collections.OrderedDict": of(type(None), OrderedDict),
     "collections.Counter": of(dict, Counter),
-    "builtins.set": of(list, lambda items: set(hashable(items))),
+    "builtins.set": of(list, set),
     "builtins.complex": of(float, complex),
     "builtins.bytes": of(type(None), bytes),
     "builtins.bytearray": of(bytes, bytearray),
-    "_codecs.encode": lambda text, encoding: text.encode({"latin1": "latin1"}[encoding]),  # bytes in protocol 2
+    "_codecs.encode": encode,
 }
 CALLED = {id(value) for value in ALLOWED.values() if callable(value) and value is not Tensor}
 SAFE: dict[str, Any] = {}  # what the user allows beside
@@ -177,6 +203,8 @@ STORAGE_DTYPES = {"BFloat16": "bfloat16", "ComplexFloat": "complex64", "ComplexD
 
 def refuse(module: str, name: str) -> NoReturn:
     """UnpicklingError that says what the file asked for, and what to do."""
+    if len(module) + len(name) > 200:
+        raise pickle.UnpicklingError(f"{REFUSED}{brief(module)}.{brief(name)}")
     if module == "torch" and (match := re.fullmatch(r"(\w+)Storage|((?:bfloat|complex|float|q?u?int|bits)\w*)", name)):
         wanted, known = STORAGE_DTYPES.get(match[1], name), ", ".join(d.name for d in dtypes)
         raise pickle.UnpicklingError(f"minigrad has no tensors of {wanted}: convert them in PyTorch to one of {known}")

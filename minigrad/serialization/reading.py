@@ -9,7 +9,7 @@ import struct
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import partial
 from typing import IO, Any, ClassVar, NoReturn
@@ -27,7 +27,8 @@ from minigrad.serialization.names import (
     TORCH,
     Storage,
     StorageKind,
-    hashable,
+    attributes,
+    brief,
     is_safe,
     refuse,
 )
@@ -36,6 +37,7 @@ File = str | os.PathLike[str] | IO[bytes]
 
 # What parsing wrong bytes raises; a KeyError or IndexError is a LookupError, an OverflowError an ArithmeticError.
 WRONG = (ArithmeticError, AttributeError, EOFError, LookupError, RecursionError, TypeError, ValueError, struct.error)
+DEPTH = 100  # of tuples in tuples, where they are keys
 # PyTorch's opcodes, and LONG4, which writes long integers.
 OPCODES = (
     "PROTO STOP GLOBAL BINPERSID MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT "
@@ -60,14 +62,17 @@ class Reader:
         """The storage that a persistent id names. RuntimeError where its size is not that of its bytes."""
         word, kind, key, location, numel, *view = pid
         if word != "storage" or not isinstance(kind, StorageKind) or view not in ([], [None]):
-            raise pickle.UnpicklingError(f"{REFUSED}a persistent {word}, {view}")
+            raise pickle.UnpicklingError(f"{REFUSED}a persistent {brief(word)}, {brief(view)}")
+        if (type(key), type(location), type(numel)) != (str, str, int):
+            raise RuntimeError(f"{DAMAGED}: {brief(key)}, {brief(location)}, {brief(numel)} are no storage")
         if key not in self.storages:
             self.storages[key] = storage = Storage(kind, key, self.bytes_of(key, numel * kind.dtype.itemsize))
             if self.swapped:
                 storage.swap()
             check_location(storage, location, self.map_location)
         if self.storages[key].kind is not kind:
-            raise RuntimeError(f"{DAMAGED}: data/{key} is used as {kind.dtype} and as {self.storages[key].kind.dtype}")
+            kinds = f"{kind.dtype} and as {self.storages[key].kind.dtype}"
+            raise RuntimeError(f"{DAMAGED}: data/{brief(key)} is used as {kinds}")
         return self.storages[key]
 
 
@@ -86,6 +91,28 @@ class WeightsUnpickler(Reader, pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict.fromkeys(range(256), refuse_opcode)
     dispatch |= {code: pickle._Unpickler.dispatch[code] for code in (getattr(pickle, op)[0] for op in OPCODES.split())}
 
+    def __init__(self, file: io.BytesIO, *args: Any, **params: Any) -> None:
+        super().__init__(file, *args, **params)
+        self.left = 4 * len(file.getbuffer()) + 10_000  # how many values may be hashed or copied
+
+    def spend(self, values: Iterable[Any]) -> None:
+        """Count values that are to be hashed or copied, and what is in those that are tuples; refuse too many.
+
+        A tuple that lies deep in others would overrun the stack in hash(), and one that holds another twice, which
+        holds another twice, would take forever. Integers of more than 64 bits, all of which can have the same hash,
+        count for many.
+        """
+        level = [*values]
+        for _ in range(DEPTH):
+            inner = [x for x in level if isinstance(x, tuple)]
+            self.left -= len(level) + 1000 * sum(type(x) is int and x.bit_length() > 64 for x in level)
+            if self.left < sum(map(len, inner)):
+                break
+            if not inner:
+                return
+            level = [y for x in inner for y in x]
+        raise pickle.UnpicklingError(f"{REFUSED}keys or copies that are too deep, too large or too many")
+
     def find_class(self, module: str, name: str) -> Any:
         place = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))  # Python 2's
         known = ".".join(place)
@@ -94,13 +121,16 @@ class WeightsUnpickler(Reader, pickle._Unpickler):
     def load_reduce(self) -> None:
         args, function = self.stack.pop(), self.stack[-1]
         if id(function) not in CALLED and not is_safe(function):
-            raise pickle.UnpicklingError(f"{REFUSED}a call of {function}")
+            raise pickle.UnpicklingError(f"{REFUSED}a call of {brief(function)}")
+        for x in args:
+            self.spend(x if isinstance(x, (tuple, list, dict)) else ())
+            self.left -= len(x) if isinstance(x, (bytes, str)) else 0  # counts from the next call on
         self.stack[-1] = function(*args)
 
     def load_newobj(self) -> None:
         args, cls = self.stack.pop(), self.stack[-1]
         if not is_safe(cls):
-            raise pickle.UnpicklingError(f"{REFUSED}a new object of {cls}")
+            raise pickle.UnpicklingError(f"{REFUSED}a new object of {brief(cls)}")
         self.stack[-1] = cls.__new__(cls, *args)
 
     def target(self, *kinds: type) -> Any:
@@ -114,15 +144,18 @@ class WeightsUnpickler(Reader, pickle._Unpickler):
 
     def set_items(self, items: list[Any]) -> None:
         target = self.target(dict, OrderedDict, Counter)
-        for key, value in zip(hashable(items[::2]), items[1::2], strict=True):
+        self.spend(items[::2])
+        for key, value in zip(items[::2], items[1::2], strict=True):
             target[key] = value
 
     def load_build(self) -> None:
         state = self.stack.pop()
         target = self.target(OrderedDict)
         if type(target) is OrderedDict:
-            target.__dict__.update(state)
+            target.__dict__.update(attributes(state))
         else:
+            for names in state if isinstance(state, tuple) else (state,):
+                self.spend(names if isinstance(names, dict) else ())
             self.stack.append(state)
             pickle._Unpickler.dispatch[pickle.BUILD[0]](self)  # type: ignore[arg-type]
 
@@ -158,7 +191,7 @@ def check_location(storage: Storage, location: str, map_location: Any) -> None:
         what = "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False"
         raise RuntimeError(f"{what}: map your storages to the CPU with map_location=torch.device('cpu')")
     if location != "cpu":
-        raise RuntimeError(f"don't know how to restore data location of a storage (tagged with {location})")
+        raise RuntimeError(f"don't know how to restore data location of a storage (tagged with {brief(location)})")
 
 
 def check_beginning(file: IO[bytes]) -> bytes:
@@ -180,7 +213,7 @@ def in_records(records: dict[str, Array]) -> Callable[[str, int], Array]:
         data = records.get(f"data/{key}")
         if data is None or len(data) != size:
             found = "missing" if data is None else f"of {len(data)} bytes"
-            raise RuntimeError(f"{DAMAGED}: record data/{key}, of {size} bytes, is {found}")
+            raise RuntimeError(f"{DAMAGED}: record data/{key[:100]}, of {brief(size)} bytes, is {found}")
         return data
 
     return bytes_of
@@ -219,7 +252,7 @@ def load(
             records = {} if old else read_records(file)
             content = io.BytesIO(file.read() if old else records["data.pkl"].tobytes())
         except (NotImplementedError, OSError, *WRONG) as error:
-            raise RuntimeError(f"{DAMAGED}: {error!r}") from error
+            raise RuntimeError(f"{DAMAGED}: {brief(error)}") from error
     try:
         if old:
             return read_legacy(content, partial(unpickler, map_location=map_location, swapped=False, **params))
@@ -228,4 +261,4 @@ def load(
     except WRONG as error:
         if not weights_only:
             raise
-        raise pickle.UnpicklingError(f"Weights only load failed: the pickle is malformed, {error!r}") from error
+        raise pickle.UnpicklingError(f"Weights only load failed: the pickle is malformed, {brief(error)}") from error
