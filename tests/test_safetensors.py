@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import safetensors.torch
 import torch
 from checkpoints import describe
@@ -216,3 +217,20 @@ def test_without_the_library():
             raise AssertionError
     """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    ours.save_file({"x": minigrad.ones(2)}, path)
+    good = path.read_bytes()
+    write = safetensors.numpy.save_file
+
+    def fail(tensors, filename, metadata=None):
+        write(tensors, filename, metadata)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(safetensors.numpy, "save_file", fail)
+    with pytest.raises(OSError, match="No space"):
+        ours.save_file({"x": minigrad.zeros(2)}, path)
+    assert path.read_bytes() == good
+    assert [*tmp_path.iterdir()] == [path]

@@ -15,7 +15,7 @@ from checkpoints import DEEP, OURS, THEIRS, checkpoint, describe, sample, storag
 
 import minigrad
 from minigrad.autograd.node import wrap
-from minigrad.serialization import load, save
+from minigrad.serialization import archive, load, save
 
 # What a kill leaves behind. The processes are forked from a fresh one, which has no threads.
 
@@ -243,3 +243,42 @@ def test_other_protocols_of_pickle_are_for_weights_only_false():
     assert describe(load(io.BytesIO(data), weights_only=False, pickle_module=pickle)) == describe(made)
     with pytest.raises(pickle.UnpicklingError, match="opcode"):
         load(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("chunk", [16, 1 << 24])
+@pytest.mark.parametrize("old_format", [False, True])
+def test_what_is_written_is_what_was_checked(chunk, old_format, monkeypatch):
+    """Another thread trains while its parameters are saved: here, whenever something is written."""
+    monkeypatch.setattr(archive, "CHUNK", chunk)
+    weights = minigrad.zeros(10)
+
+    class File(io.BytesIO):
+        def write(self, part):
+            count = super().write(part)
+            weights.add_(1)
+            return count
+
+    file = File()
+    save({"weights": weights}, file, _use_new_zipfile_serialization=not old_format)
+    file.seek(0)
+    found = load(file)["weights"]
+    assert (found > 0).all()
+    assert minigrad.equal(found, found.round())
+
+
+def test_saving_while_another_thread_trains(tmp_path):
+    weights, stop = minigrad.zeros(300_000), threading.Event()
+
+    def train():
+        while not stop.is_set():
+            weights.add_(1)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(10):
+            save({"weights": weights}, tmp_path / "w.pt")
+            load(tmp_path / "w.pt")
+    finally:
+        stop.set()
+        thread.join()

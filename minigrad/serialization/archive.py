@@ -17,7 +17,8 @@ from minigrad.autograd.node import Array
 if TYPE_CHECKING:
     from zipfile import ZipFile
 
-CHUNK = 1 << 24  # bytes that are read at a time
+CHUNK = 1 << 24  # bytes that are read, or written, at a time
+SERIAL = ".data/serialization_id"
 WIDE = 0xFFFFFFFF  # sizes and offsets from here on are written in zip64's eight bytes
 
 
@@ -71,26 +72,36 @@ def read_all(archive: ZipFile, start: int, room: int) -> dict[str, Array]:
 
 
 def write_archive(file: IO[bytes], folder: str, records: dict[str, Any]) -> None:
-    """Write a zip archive to a file that need not be seekable: sizes and checksums follow the bytes."""
+    """Write a zip archive to a file that need not be seekable: sizes and checksums follow the bytes.
+
+    The checksums are of the bytes that were written, whatever another thread does to the memory meanwhile.
+    """
     import hashlib  # here, since it takes a while, and most programs save nothing
 
-    checksums = {name: zlib.crc32(data) for name, data in records.items()}
-    serial = int(hashlib.sha256(repr(checksums).encode()).hexdigest(), 16)
-    records[".data/serialization_id"] = b"%040d" % (serial % 10**40)  # stands for all that is saved
+    checksums: dict[str, int] = {}
     position, directory = 0, b""
-    for name, data in records.items():
-        path, size, crc = f"{folder}/{name}".encode(), len(data), checksums.get(name) or zlib.crc32(data)
+    for name in (*records, SERIAL):
+        if name == SERIAL:  # stands for all that is saved
+            serial = int(hashlib.sha256(repr(checksums).encode()).hexdigest(), 16)
+            records[name] = b"%040d" % (serial % 10**40)
+        data = records[name]
+        path, size, crc = f"{folder}/{name}".encode(), len(data), 0
         flags = 0x0808 if size else 0x0800  # names in UTF-8; sizes after the bytes
         wide = struct.pack("<QQ", size, size) * (size >= WIDE) + struct.pack("<Q", position) * (position >= WIDE)
         extra = struct.pack("<HH", 1, len(wide)) + wide if wide else b""
         padding = -(position + 30 + len(path) + len(extra) + 4) % 64
         padded = extra + struct.pack("<2sH", b"FB", padding) + b"Z" * padding
         header = struct.pack("<4s5H3L2H", b"PK\3\4", 0, flags, 0, 0, 0, 0, 0, 0, len(path), len(padded)) + path + padded
+        file.write(header)
+        for start in range(0, size, CHUNK):
+            chunk = bytes(memoryview(data)[start : start + CHUNK])  # a copy, which nobody else has
+            crc = zlib.crc32(chunk, crc)
+            file.write(chunk)
+        checksums[name] = crc
         trailer = struct.pack("<4sLQQ" if wide else "<4sLLL", b"PK\7\10", crc, size, size) if size else b""
+        file.write(trailer)
         directory += struct.pack("<4s6H3L", b"PK\1\2", 0, 0, flags, 0, 0, 0, crc, min(size, WIDE), min(size, WIDE))
         directory += struct.pack("<5H2L", len(path), len(extra), 0, 0, 0, 0, min(position, WIDE)) + path + extra
-        for part in (header, memoryview(data), trailer):
-            file.write(part)
         position += len(header) + size + len(trailer)
     count, size, end = len(records), len(directory), position + len(directory)
     file.write(directory + struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 0x031E, 45, 0, 0, count, count, size, position))

@@ -24,6 +24,7 @@ except ImportError:
 from minigrad.metadata import bool_, check_device, dtypes, float16, float32, float64, int8, int16, int32, int64, uint8
 from minigrad.nn import Module
 from minigrad.ops import from_numpy
+from minigrad.serialization.archive import replacing
 from minigrad.tensor import Tensor
 
 Path = str | os.PathLike[str]
@@ -42,8 +43,10 @@ def save(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> 
 
 
 def save_file(tensors: dict[str, Tensor], filename: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors to a file. Errors as save()."""
-    safetensors.numpy.save_file(arrays(tensors), filename, metadata)
+    """Write tensors to a file, which takes the place of an old one when it is whole. Errors as save()."""
+    found = arrays(tensors)
+    with replacing(os.fspath(filename)) as file:
+        safetensors.numpy.save_file(found, file.name, metadata)
 
 
 def load(data: bytes) -> dict[str, Tensor]:
