@@ -462,3 +462,24 @@ def test_descending_in_pieces_gives_the_same_bits(shape: tuple[int, ...], transp
     expected = x - 0.1 * y
     descend(x, y, rate=0.1)
     np.testing.assert_array_equal(x, expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.01}], ids=str)
+@pytest.mark.parametrize("name", ["SGD", "SGD with momentum", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax"])
+def test_steps_in_float16_are_torchs_to_the_last_digit(name: str, options: dict[str, Any]) -> None:
+    """Each of torch's operations is computed in float32 and rounded once. (In its vectors: 64 elements fill them.)"""
+    name, _, momentum = name.partition(" with ")
+    options = options | ({momentum: 0.9, "nesterov": True} if momentum else {})
+    rng = np.random.default_rng(0)
+    start, *gradients = rng.standard_normal((11, 64)).astype(np.float16)
+    seen = []
+    for T in (minigrad, torch):
+        p = T.nn.Parameter(T.from_numpy(start.copy()))
+        optimizer = getattr(T.optim, name)(
+            [p], lr=0.1, **({"eps": 1e-4} if "A" in name or "R" in name else {}), **options
+        )
+        for gradient in gradients:
+            p.grad = T.from_numpy(gradient.copy())
+            optimizer.step()
+        seen.append(p.detach().numpy())
+    np.testing.assert_array_equal(*seen)

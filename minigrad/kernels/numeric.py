@@ -198,7 +198,7 @@ def descend(x: Array, y: Array, *, rate: float) -> None:
     if not (x.flags.c_contiguous and y.flags.c_contiguous):
         x -= rate * y
         return
-    x, y, step = x.reshape(-1), y.reshape(-1), np.empty(PIECE, x.dtype)
+    x, y, step = x.reshape(-1), y.reshape(-1), np.empty(PIECE, y.dtype)
     for start in range(0, x.size, PIECE):
         piece = x[start : start + PIECE]
         scaled = np.multiply(y[start : start + PIECE], rate, step[: piece.size])

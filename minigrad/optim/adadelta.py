@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Gradients, Optimizer, check_not_negative, number
+from minigrad.optim.optimizer import Gradients, Optimizer, check_not_negative, number, rate, update
 from minigrad.tensor import Tensor
 
 
@@ -50,9 +50,9 @@ class Adadelta(Optimizer):
         lr, rho, eps = float(number(group["lr"])), group["rho"], group["eps"]
         for p, grad in gradients:
             _, square_avg, acc_delta = self._advance(p, "square_avg", "acc_delta")
-            square_avg *= rho
+            update(np.multiply, square_avg, rho)
             square_avg += (1 - rho) * grad * grad
             delta = np.sqrt(acc_delta + eps) / np.sqrt(square_avg + eps) * grad
-            acc_delta *= rho
+            update(np.multiply, acc_delta, rho)
             acc_delta += (1 - rho) * delta * delta
-            p._array -= lr * delta
+            p._array -= rate(lr, p._array) * delta

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd.node import wrap
-from minigrad.optim.optimizer import Gradients, Optimizer, check_not_negative, number, scalar
+from minigrad.optim.optimizer import Gradients, Optimizer, check_not_negative, number, scalar, update
 from minigrad.tensor import Tensor
 
 
@@ -67,5 +67,5 @@ class Adagrad(Optimizer):
             step, total = self._advance(p, "sum")
             total += grad * grad
             denominator = np.sqrt(total)
-            denominator += eps
+            denominator = update(np.add, denominator, eps)
             p._array -= float(lr / (1 + (step - 1) * lr_decay)) * grad / denominator

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Gradients, Optimizer, check_betas, check_not_negative, lerp, number
+from minigrad.optim.optimizer import Gradients, Optimizer, check_betas, check_not_negative, lerp, number, update, wide
 from minigrad.tensor import Tensor
 
 
@@ -62,11 +62,11 @@ class Adam(Optimizer):
         for p, grad in gradients:
             step, exp_avg, exp_avg_sq, *largest = self._advance(p, *names)
             lerp(exp_avg, grad, float(1 - beta1))
-            exp_avg_sq *= float(beta2)
+            update(np.multiply, exp_avg_sq, float(beta2))
             exp_avg_sq += float(1 - beta2) * grad * grad
             for maximum in largest:
                 exp_avg_sq = np.maximum(maximum, exp_avg_sq, out=maximum)
             denominator = np.sqrt(exp_avg_sq)
-            denominator /= float((1 - beta2**step) ** 0.5)
-            denominator += eps
-            p._array -= float(lr / (1 - beta1**step)) * exp_avg / denominator
+            denominator = update(np.divide, denominator, float((1 - beta2**step) ** 0.5))
+            denominator = update(np.add, denominator, eps)
+            p._array -= float(lr / (1 - beta1**step)) * wide(exp_avg) / denominator

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Gradients, Optimizer, check_betas, check_not_negative, lerp, number
+from minigrad.optim.optimizer import Gradients, Optimizer, check_betas, check_not_negative, lerp, number, update, wide
 from minigrad.tensor import Tensor
 
 
@@ -50,6 +50,6 @@ class Adamax(Optimizer):
         for p, grad in gradients:
             step, exp_avg, exp_inf = self._advance(p, "exp_avg", "exp_inf")
             lerp(exp_avg, grad, 1 - beta1)
-            exp_inf *= beta2
-            np.maximum(exp_inf, np.abs(grad) + eps, out=exp_inf)
-            p._array -= float(lr / (1 - beta1**step)) * exp_avg / exp_inf
+            update(np.multiply, exp_inf, beta2)
+            np.maximum(exp_inf, np.abs(grad) + eps, out=exp_inf, casting="same_kind")
+            p._array -= float(lr / (1 - beta1**step)) * wide(exp_avg) / exp_inf

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Gradients, Optimizer, check_betas, check_not_negative, lerp, number
+from minigrad.optim.optimizer import Gradients, Optimizer, check_betas, check_not_negative, lerp, number, update, wide
 from minigrad.tensor import Tensor
 
 
@@ -57,9 +57,9 @@ class NAdam(Optimizer):
             mu_next = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * decay))
             mu_product *= mu
             lerp(exp_avg, grad, 1 - beta1)
-            exp_avg_sq *= beta2
+            update(np.multiply, exp_avg_sq, beta2)
             exp_avg_sq += (1 - beta2) * grad * grad
             denominator = np.sqrt(exp_avg_sq / (1 - beta2**step))
-            denominator += eps
+            denominator = update(np.add, denominator, eps)
             p._array -= float(lr * (1.0 - mu) / (1.0 - mu_product.item())) * grad / denominator
-            p._array -= float(lr * mu_next / (1.0 - mu_product.item() * mu_next)) * exp_avg / denominator
+            p._array -= float(lr * mu_next / (1.0 - mu_product.item() * mu_next)) * wide(exp_avg) / denominator

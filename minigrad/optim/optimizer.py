@@ -68,12 +68,42 @@ def scalar(value: float) -> Tensor:
     return wrap(np.array(value, (float64 if get_default_dtype() is float64 else float32).numpy))
 
 
+# PyTorch computes each of its operations on float16 in float32 and rounds once. So do an in-place operation on a
+# float16 array with a float32 one, and these functions; gradients are handed to _update in float32.
+
+
+def wide(x: Array) -> Array:
+    """x; a float16 array in float32."""
+    return x.astype(np.float32) if x.itemsize == 2 else x
+
+
+def update(ufunc: np.ufunc, x: Array, number: float) -> Array:
+    """ufunc(x, number) in the memory of x; anew where x is a number of NumPy's, as its functions make of 0-d arrays."""
+    out = None if isinstance(x, np.generic) else x
+    if x.itemsize == 2:
+        result: Array = ufunc(x, number, out=out, dtype=np.float32, casting="same_kind").astype(x.dtype, copy=False)
+    else:
+        result = ufunc(x, number, out=out)
+    return result
+
+
+def rate(number: float, x: Array) -> Any:
+    """The factor of what is added to x, which PyTorch alone converts to float16 first."""
+    return wide(np.zeros_like(x) + number) if x.itemsize == 2 else number
+
+
+def plus(x: Array, factor: float, y: Array) -> Array:
+    """x + factor * y; rounded to float16 where y is, and given in float32."""
+    out = x + rate(factor, y) * wide(y)
+    return wide(out.astype(y.dtype)) if y.itemsize == 2 else out
+
+
 def lerp(x: Array, y: Array, weight: float) -> None:
     """x = (1 - weight) * x + weight * y, in place, from the end that is nearer, as torch.lerp.
 
     RuntimeError where the dtypes of x, a state, and y, a gradient, differ: digits would be lost, or seem to be there.
     """
-    if x.dtype != y.dtype:
+    if x.dtype != y.dtype and x.itemsize != 2:
         raise RuntimeError(
             f"expected dtype {x.dtype} for `end` but got dtype {y.dtype}: the state is of {x.dtype}. "
             "Convert the model before its optimizer's first step, or make a new optimizer"
@@ -81,7 +111,7 @@ def lerp(x: Array, y: Array, weight: float) -> None:
     if weight < 0.5:
         x += weight * (y - x)
     else:
-        np.subtract(y, (1 - weight) * (y - x), out=x)
+        np.subtract(y, (1 - weight) * (y - x), out=x, casting="same_kind")
 
 
 def observed(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -231,14 +261,14 @@ class Optimizer:
         for p in group["params"]:
             if p._grad is None:
                 continue
-            grad = p._grad._array
+            grad = wide(p._grad._array)
             if maximize:
                 grad = -grad
             if weight_decay:
                 if decoupled:
-                    p._array *= shrink
+                    update(np.multiply, p._array, shrink)
                 else:
-                    grad = grad + weight_decay * p._array
+                    grad = plus(grad, weight_decay, p._array)
             yield p, grad
             counter = p._counter
             counter[0] += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Gradients, Optimizer, check_betas, check_not_negative, lerp, number
+from minigrad.optim.optimizer import Gradients, Optimizer, check_betas, check_not_negative, lerp, number, update, wide
 from minigrad.tensor import Tensor
 
 
@@ -52,14 +52,14 @@ class RAdam(Optimizer):
         for p, grad in gradients:
             step, exp_avg, exp_avg_sq = self._advance(p, "exp_avg", "exp_avg_sq")
             lerp(exp_avg, grad, 1 - beta1)
-            exp_avg_sq *= beta2
+            update(np.multiply, exp_avg_sq, beta2)
             exp_avg_sq += (1 - beta2) * grad * grad
             correction = 1 - beta2**step
-            update = exp_avg / (1 - beta1**step) * lr
+            change = wide(exp_avg) / (1 - beta1**step) * lr
             # rho is the length of the simple moving average that the exponential one is like.
             limit = 2 / (1 - beta2) - 1
             rho = limit - 2 * step * beta2**step / correction
             if rho > 5.0:
                 rectified = ((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)) ** 0.5
-                update = update * (correction**0.5 / (np.sqrt(exp_avg_sq) + eps)) * rectified
-            p._array -= update
+                change = change * (correction**0.5 / (np.sqrt(exp_avg_sq) + eps)) * rectified
+            p._array -= change

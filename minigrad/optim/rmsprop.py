@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Gradients, Optimizer, check_not_negative, lerp, number
+from minigrad.optim.optimizer import Gradients, Optimizer, check_not_negative, lerp, number, rate, update, wide
 from minigrad.tensor import Tensor
 
 
@@ -52,18 +52,18 @@ class RMSprop(Optimizer):
         names = ["square_avg"] + ["momentum_buffer"] * (momentum > 0) + ["grad_avg"] * group["centered"]
         for p, grad in gradients:
             _, square_avg, *others = self._advance(p, *names)
-            square_avg *= alpha
+            update(np.multiply, square_avg, alpha)
             square_avg += (1 - alpha) * grad * grad
             if group["centered"]:
                 grad_avg = others[-1]
                 lerp(grad_avg, grad, 1 - alpha)
                 square_avg = square_avg - grad_avg * grad_avg
             denominator = np.sqrt(square_avg)
-            denominator += group["eps"]
+            denominator = update(np.add, denominator, group["eps"])
             if momentum > 0:
                 buffer = others[0]
-                buffer *= momentum
+                update(np.multiply, buffer, momentum)
                 buffer += grad / denominator
-                p._array -= lr * buffer
+                p._array -= rate(lr, p._array) * wide(buffer)
             else:
                 p._array -= lr * grad / denominator

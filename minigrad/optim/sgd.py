@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from minigrad.autograd.node import wrap
 from minigrad.kernels import PIECE, descend
-from minigrad.optim.optimizer import Gradients, Optimizer
+from minigrad.optim.optimizer import Gradients, Optimizer, plus, rate, update, wide
 from minigrad.tensor import Tensor
 
 
@@ -61,12 +63,12 @@ class SGD(Optimizer):
                 entries = self.state[p]
                 buffer = entries.get("momentum_buffer")
                 if buffer is None:
-                    buffer = entries["momentum_buffer"] = wrap(grad.copy())
+                    buffer = entries["momentum_buffer"] = wrap(grad.astype(p._array.dtype))
                 else:
-                    buffer._array *= momentum
-                    buffer._array += (1 - group["dampening"]) * grad
-                grad = grad + momentum * buffer._array if group["nesterov"] else buffer._array
+                    update(np.multiply, buffer._array, momentum)
+                    buffer._array += rate(1 - group["dampening"], buffer._array) * grad
+                grad = plus(grad, momentum, buffer._array) if group["nesterov"] else wide(buffer._array)
             if p._array.size > PIECE:
-                descend(p._array, grad, rate=lr)
+                descend(p._array, grad, rate=rate(lr, p._array))
             else:
-                p._array -= lr * grad
+                p._array -= rate(lr, p._array) * grad
