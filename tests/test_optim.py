@@ -467,7 +467,7 @@ def test_descending_in_pieces_gives_the_same_bits(shape: tuple[int, ...], transp
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.01}], ids=str)
 @pytest.mark.parametrize("name", ["SGD", "SGD with momentum", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax"])
 def test_steps_in_float16_are_torchs_to_the_last_digit(name: str, options: dict[str, Any]) -> None:
-    """Each of torch's operations is computed in float32 and rounded once. (In its vectors: 64 elements fill them.)"""
+    """Its vectors, which 64 elements fill, compute each operation in float32; its portable kernels round products too."""
     name, _, momentum = name.partition(" with ")
     options = options | ({momentum: 0.9, "nesterov": True} if momentum else {})
     rng = np.random.default_rng(0)
@@ -482,4 +482,7 @@ def test_steps_in_float16_are_torchs_to_the_last_digit(name: str, options: dict[
             p.grad = T.from_numpy(gradient.copy())
             optimizer.step()
         seen.append(p.detach().numpy())
-    np.testing.assert_array_equal(*seen)
+    ours, theirs = seen
+    portable = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+    once_a_step = len(gradients) * float(np.spacing(np.abs(theirs).max()))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=once_a_step if portable else 0)
