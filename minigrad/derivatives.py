@@ -28,6 +28,9 @@ from minigrad.kernels import (
     Array,
     Shape,
     activations,
+    add_scaled,
+    addcdiv,
+    addcmul,
     addmm,
     broadcast,
     cast,
@@ -134,9 +137,9 @@ def primitive(
 
     `view` says that the result may share the first argument's memory. `in_single` says what of float16 is computed in
     float32 and rounded once, as by a single operation of PyTorch's: the "value", whereas a rule is several of them;
-    "all", where the gradient is a single one too; or "nothing", where the value is several, or only converted. `keeps`
-    says that PyTorch keeps a tensor for what is a parameter here (an index), so that a backward pass frees the node
-    though its rules name no array.
+    "all", where the gradient is a single one too; or "nothing", where the value is several, or only converted, or where
+    PyTorch converts numbers to float16 first, as NumPy does. `keeps` says that PyTorch keeps a tensor for what is a
+    parameter here (an index), so that a backward pass frees the node though its rules name no array.
     """
     table[function] = Primitive(function, name, view, number, rules, in_single, keeps)
 
@@ -274,9 +277,14 @@ def mse_rule(g: Array, x: Array, y: Array, reduction: str) -> Array:
 # fmt: off
 
 # arithmetic
-primitive(np.add, "Add", x=lambda g: g, y=lambda g: g)
-primitive(np.subtract, "Sub", x=lambda g: g, y=lambda g: -g)
-primitive(rsub, "Rsub", number=1, x=lambda g: -g, y=None)  # y is a number
+primitive(np.add, "Add", in_single="nothing", x=lambda g: g, y=lambda g: g)
+primitive(np.subtract, "Sub", in_single="nothing", x=lambda g: g, y=lambda g: -g)
+primitive(add_scaled, "Add", x=lambda g: g, y=lambda g, alpha: g * alpha)
+primitive(addcmul, "Addcmul", x=lambda g: g, y=lambda g, z, value: g * (z * value),
+          z=lambda g, y, value: g * (y * value))
+primitive(addcdiv, "Addcdiv", x=lambda g: g, y=lambda g, z, value: g * (value / z),
+          z=lambda g, y, z, value: -g * (y * value / (z * z)))
+primitive(rsub, "Rsub", number=1, in_single="nothing", x=lambda g: -g, y=None)  # y is a number
 primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)
 primitive(np.divide, "Div", x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y / y))
 primitive(np.negative, "Neg", x=lambda g: -g)

@@ -467,7 +467,7 @@ def test_descending_in_pieces_gives_the_same_bits(shape: tuple[int, ...], transp
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.01}], ids=str)
 @pytest.mark.parametrize("name", ["SGD", "SGD with momentum", "Adam", "AdamW", "RMSprop", "Adagrad", "Adamax"])
 def test_steps_in_float16_are_torchs_to_the_last_digit(name: str, options: dict[str, Any]) -> None:
-    """Its vectors, which 64 elements fill, compute each operation in float32; its portable kernels round products too."""
+    """Its vectors, which 64 elements fill, compute an operation in float32; its portable kernels round products too."""
     name, _, momentum = name.partition(" with ")
     options = options | ({momentum: 0.9, "nesterov": True} if momentum else {})
     rng = np.random.default_rng(0)

@@ -31,6 +31,24 @@ def rounded(x: Array, *, decimals: int) -> Array:
 
 
 @dispatched
+def add_scaled(x: Array, y: Array, *, alpha: float) -> Array:
+    """x + alpha * y."""
+    return x + y * alpha
+
+
+@dispatched
+def addcmul(x: Array, y: Array, z: Array, *, value: float) -> Array:
+    """x + value * y * z."""
+    return x + (y * z if value == 1 else y * value * z)
+
+
+@dispatched
+def addcdiv(x: Array, y: Array, z: Array, *, value: float) -> Array:
+    """x + value * y / z."""
+    return x + (y / z if value == 1 else y * value / z)
+
+
+@dispatched
 def sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 

@@ -13,7 +13,7 @@ from minigrad.ops.arguments import convert, promote, require_tensor, type_name
 from minigrad.ops.comparison import ge, gt, le, lt, ne
 from minigrad.ops.distributions import real
 from minigrad.ops.numbers import Number, factor_as
-from minigrad.ops.pointwise import acos, add, asin, atan, atan2, div, mul, sub, trunc, where
+from minigrad.ops.pointwise import acos, asin, atan, atan2, sub, trunc, where
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -26,8 +26,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     if x._array.dtype.kind == "b":
         raise NotImplementedError("\"addcmul_cpu_out\" not implemented for 'Bool': convert with .to()")
     value = factor_as(value, x._array.dtype, "argument 'value'")
-    product = mul(y, z) if value == 1 else mul(mul(y, value), z)
-    return named(add(x, product, out=out), "AddcmulBackward0", input, tensor1, tensor2)
+    return apply(kernels.addcmul, x, y, z, value=value, out=out)
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1, out: Tensor | None = None) -> Tensor:
@@ -40,8 +39,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
         )
     x, y, z = promote(input, tensor1, tensor2)
     value = factor_as(value, x._array.dtype, "argument 'value'")
-    quotient = div(y if value == 1 else mul(y, value), z)
-    return named(add(x, quotient, out=out), "AddcdivBackward0", input, tensor1, tensor2)
+    return apply(kernels.addcdiv, x, y, z, value=value, out=out)
 
 
 def require_tensors(name: str, *tensors: Tensor) -> None:

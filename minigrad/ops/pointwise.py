@@ -32,7 +32,10 @@ Operand: TypeAlias = Union["Tensor", Number]
 def add(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other."""
     x, y = pair(input, other)
-    return apply(np.add, x, y if alpha == 1 and alpha is not True else scaled(x, y, alpha), out=out)
+    if alpha == 1 and alpha is not True:
+        return apply(np.add, x, y, out=out)
+    x, y, factor = scaling(x, y, alpha)
+    return apply(kernels.add_scaled, x, y, alpha=factor, out=out)
 
 
 def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
@@ -43,7 +46,10 @@ def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
             "use the `~` or `logical_not()` operator instead."
         )
-    return apply(np.subtract, x, y if alpha == 1 and alpha is not True else scaled(x, y, alpha, -1), out=out)
+    if alpha == 1 and alpha is not True:
+        return apply(np.subtract, x, y, out=out)
+    x, y, factor = scaling(x, y, alpha, -1)
+    return named(apply(kernels.add_scaled, x, y, alpha=factor, out=out), "SubBackward0")
 
 
 def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
@@ -58,9 +64,9 @@ def is_bool(x: Any) -> bool:
     return x._array.dtype.kind == "b" if isinstance(x, TensorBase) else isinstance(x, bool)
 
 
-def scaled(x: Any, y: Any, alpha: Any, sign: int = 1) -> Any:
-    """alpha * y; RuntimeError where alpha is of a higher kind than the result, or sign * alpha doesn't fit into its
-    dtype: PyTorch subtracts by adding."""
+def scaling(x: Any, y: Any, alpha: Any, sign: int = 1) -> tuple[Any, Any, Any]:
+    """x, y and sign * alpha in one dtype, for x + sign * alpha * y; RuntimeError where alpha is of a higher kind than
+    that, or sign * alpha doesn't fit into it: PyTorch subtracts by adding."""
     alpha = number(alpha, "argument 'alpha'")
     dtype = (x if isinstance(x, TensorBase) else y)._array.dtype
     if isinstance(alpha, float) and dtype.kind != "f":
@@ -69,8 +75,7 @@ def scaled(x: Any, y: Any, alpha: Any, sign: int = 1) -> Any:
         )
     if isinstance(alpha, bool) and dtype.kind != "b":
         raise RuntimeError(f"Boolean alpha only supported for Boolean results: got {alpha}, and a result of {dtype}")
-    number_as(sign * alpha, dtype)
-    return apply(np.multiply, convert(y, dtype), convert(alpha, dtype))
+    return convert(x, dtype), convert(y, dtype), number_as(sign * alpha, dtype).item()
 
 
 def mul(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
@@ -142,7 +147,7 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
     if dtype.kind != "f":
         dtype = result_dtype(input, exponent)
     elif dtype.itemsize == 2:
-        require_fit(exponent, dtype)  # PyTorch checks that in float16 alone
+        exponent = number_as(exponent, dtype).item()  # PyTorch converts, and checks, in float16 alone
     if dtype.kind == "f":
         x = convert(input, dtype)
         return apply(np.square, x, out=out) if exponent == 2 else apply(kernels.power, x, exponent=exponent, out=out)
