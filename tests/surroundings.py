@@ -25,6 +25,7 @@ KEPT = {
     "minigrad.autograd.grad_mode.inference_used",
     "minigrad.autograd.hooks.Watch.any_leaf",
     "minigrad.as_torch._aside",
+    "minigrad.compile",  # imported by its first use
 }
 
 OTHERS = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_", "TRITON_")  # variables that pytest sets, and PyTorch at its leisure
