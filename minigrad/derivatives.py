@@ -282,7 +282,7 @@ primitive(np.subtract, "Sub", in_single="nothing", x=lambda g: g, y=lambda g: -g
 primitive(add_scaled, "Add", x=lambda g: g, y=lambda g, alpha: g * alpha)
 primitive(addcmul, "Addcmul", x=lambda g: g, y=lambda g, z, value: g * (z * value),
           z=lambda g, y, value: g * (y * value))
-primitive(addcdiv, "Addcdiv", x=lambda g: g, y=lambda g, z, value: g * (value / z),
+primitive(addcdiv, "Addcdiv", x=lambda g, z: g, y=lambda g, z, value: g * (value / z),
           z=lambda g, y, z, value: -g * (y * value / (z * z)))
 primitive(rsub, "Rsub", number=1, in_single="nothing", x=lambda g: -g, y=None)  # y is a number
 primitive(np.multiply, "Mul", x=lambda g, y: g * y, y=lambda g, x: g * x)

@@ -55,7 +55,8 @@ def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
 def rsub(input: Tensor, other: Operand, *, alpha: Number = 1) -> Tensor:
     """other - alpha * input."""
     require_tensor(input, "rsub")
-    if alpha == 1 and isinstance(other, (int, float)) and input._array.dtype.kind == "f" and not is_bool(other):
+    plain = alpha == 1 and alpha is not True and isinstance(other, (int, float)) and not is_bool(other)
+    if plain and input._array.dtype.kind == "f":
         return apply(kernels.rsub, *pair(input, other))
     return named(sub(other, input, alpha=alpha), "RsubBackward0" if isinstance(other, TensorBase) else "RsubBackward1")
 
