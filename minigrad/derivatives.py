@@ -72,6 +72,7 @@ from minigrad.kernels import (
     mse_loss,
     norm,
     permute,
+    picked,
     power,
     put,
     put_diagonal,
@@ -438,7 +439,7 @@ primitive(distinct, "Unique2", x=no_derivative("unique", NotImplementedError))
 primitive(scatter, "IndexBackward", keeps=True, x=lambda g, index: take(g, index=index))
 primitive(embedding, "Embedding", keeps=True, x=embedding_rule)
 primitive(put, "IndexPut", keeps=True, x=lambda g, index: put(g, 0, index=index),
-          y=lambda g, index: getitem(g, index=index))
+          y=lambda g, index: picked(g, index))
 primitive(strided, "AsStrided", x=lambda g, geometry: scatter_strided(g, geometry=geometry))
 primitive(scatter_strided, "AsStridedBackward", x=lambda g, geometry: strided(g, geometry=geometry))
 primitive(put_strided, "torch::autograd::CopySlices", keeps=True,

@@ -153,6 +153,13 @@ def take(x: Array, *, index: Any) -> Array:
     return x[index]
 
 
+def picked(x: Array, index: Any) -> Array:
+    """x[index], by the one or the other: where places are met twice, the adjoint of `take` alone adds them up."""
+    entries = index if isinstance(index, tuple) else (index,)
+    view = all(i is None or i is Ellipsis or isinstance(i, (int, slice)) for i in entries)
+    return getitem(x, index=index) if view else take(x, index=index)
+
+
 @dispatched
 def distinct(x: Array, *, index: Any) -> Array:
     """x[index] where the index names one element, or slice, of each that is distinct."""
