@@ -116,10 +116,11 @@ class Surroundings:
 
 
 def changed(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> Iterator[Any]:
-    """The keys of other values; submodules that were imported since and what Python keeps in classes don't count."""
+    """The keys of other values; what was imported since and what Python keeps in classes don't count."""
     for key in {**before, **now}:
         if key not in before:
-            if not isinstance(now[key], ModuleType) and not str(key).startswith("__"):
+            late = isinstance(now[key], ModuleType) or str(getattr(now[key], "__module__", "")).startswith("minigrad.")
+            if not late and not str(key).startswith("__"):
                 yield key
         elif key not in now or not (now[key] is before[key] or now[key] == before[key]):
             yield key
