@@ -202,7 +202,7 @@ IN_TURN = [0, 4, 5, 6, 1, 2, 3]  # PyTorch's order of fewer than 8 terms, the sa
 def sum_of_squares(x: Array) -> Array:
     """x @ x, but few squares are rounded and added as PyTorch's are (aten/src/ATen/native/cpu/SumKernel.cpp)."""
     n = len(x)
-    if n > len(IN_TURN):
+    if not 0 < n <= len(IN_TURN):
         return x.dot(x)
     squares = x * x
     return np.add.reduce(squares[[i for i in IN_TURN if i < n]] if n > 4 else squares)
