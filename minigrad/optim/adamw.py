@@ -47,6 +47,5 @@ class AdamW(Adam):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state_dict(), also one of Adam, whose decay becomes decoupled."""
-        super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            group["decoupled_weight_decay"] = True
+        groups = [{**group, "decoupled_weight_decay": True} for group in state_dict["param_groups"]]
+        super().load_state_dict({**state_dict, "param_groups": groups})

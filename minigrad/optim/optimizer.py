@@ -342,8 +342,8 @@ class Optimizer:
                 state[p] = {key: loaded(p, key, value) for key, value in entries.items()}
             else:
                 state[i] = deepcopy(entries)
-        self.param_groups = [self._loaded_group(a, b) for a, b in zip(saved, self.param_groups, strict=True)]
-        self.state = state
+        groups = [self._loaded_group(a, b) for a, b in zip(saved, self.param_groups, strict=True)]
+        self.__dict__.update({"param_groups": groups, "state": state})  # one step, which no interrupt can halve
 
     def _loaded_group(self, saved: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         """The options of a saved group, for the parameters of our own."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
+from collections import Counter, OrderedDict, namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from minigrad.autograd.grad_mode import no_grad
+from minigrad.at_once import Change, at_once
+from minigrad.autograd.grad_mode import state
 from minigrad.autograd.hooks import RemovableHandle, add_hook
 from minigrad.autograd.node import TensorBase
 from minigrad.metadata import Size, dtype, float16, float32, float64
@@ -20,6 +21,7 @@ from minigrad.nn.modules.hooks import (
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
 )
+from minigrad.nn.modules.loading import copied
 from minigrad.nn.modules.registered import Registered
 from minigrad.nn.parameter import Parameter, UninitializedParameter
 from minigrad.tensor import Tensor
@@ -363,26 +365,29 @@ class Module:
                 errors.append(f"{name}: only Tensors of floating point dtype can require gradients, not {x.dtype}.")
         if errors:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
-        for name, x in given.items():
-            old = own[name]
-            if isinstance(old, UninitializedParameter):
-                if isinstance(x, UninitializedParameter):
+        changes: list[Change] = []
+        written: Counter[int] = Counter()
+        before = state.grad
+        try:
+            state.grad = False
+            for name, x in given.items():
+                if isinstance(own[name], UninitializedParameter) and isinstance(x, UninitializedParameter):
                     continue
-                old.materialize(x.shape)
-            if assign:
-                self._assign(name, old, x)
-            else:
-                with no_grad():
-                    old.copy_(x)
+                changes += self._assigned(name, own[name], x) if assign else copied(own[name], x, written)
+        finally:
+            state.grad = before
+        at_once(changes)
         return IncompatibleKeys(missing, unexpected)
 
-    def _assign(self, name: str, old: Tensor, new: Tensor) -> None:
-        """Put a tensor of a state_dict in the place of a parameter or buffer."""
+    def _assigned(self, name: str, old: Tensor, new: Tensor) -> list[Change]:
+        """What puts a tensor of a state_dict in the place of a parameter or buffer."""
         if isinstance(old, Parameter):
             new = new if isinstance(new, Parameter) else Parameter(new)
             new.requires_grad = old.requires_grad
         path, _, attribute = name.rpartition(".")
-        setattr(self.get_submodule(path), attribute, new)
+        module = self.get_submodule(path)
+        setattr(module, attribute, old)  # raises where the attribute may not be set
+        return [(dict.__setitem__, module.__dict__, attribute, new)]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to zeros."""

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from minigrad.at_once import Change
 from minigrad.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from minigrad.optim.lr_scheduler.scheduler import LRScheduler, set_rate, values_of
 from minigrad.optim.optimizer import Optimizer
@@ -41,11 +42,13 @@ class _OfSchedulers(LRScheduler):
         del state["_schedulers"]
         return {**state, "_schedulers": [scheduler.state_dict() for scheduler in self._schedulers]}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state_dict(), also into the schedulers."""
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "_schedulers"})
+    def _changes(self, state_dict: dict[str, Any]) -> list[Change]:
+        """The schedulers take over theirs."""
+        changes = super()._changes({key: value for key, value in state_dict.items() if key != "_schedulers"})
         for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
-            scheduler.load_state_dict(state)
+            own = type(scheduler).load_state_dict is not LRScheduler.load_state_dict
+            changes += [(scheduler.load_state_dict, state)] if own else scheduler._changes(state)
+        return changes
 
 
 class SequentialLR(_OfSchedulers):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from minigrad.at_once import Change
 from minigrad.optim.lr_scheduler.scheduler import LRScheduler, Rates, check_optimizer
 from minigrad.optim.optimizer import Optimizer
 
@@ -39,12 +40,13 @@ class _OfFunctions(LRScheduler):
             "lr_lambdas": [None if isinstance(f, types.FunctionType) else vars(f).copy() for f in functions],
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state_dict(); functions stay as they are."""
-        super().load_state_dict({key: value for key, value in state_dict.items() if key != "lr_lambdas"})
+    def _changes(self, state_dict: dict[str, Any]) -> list[Change]:
+        """Functions stay as they are; callable objects get their attributes."""
+        changes = super()._changes({key: value for key, value in state_dict.items() if key != "lr_lambdas"})
         for function, attributes in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
             if attributes is not None:
-                vars(function).update(attributes)
+                changes.append((dict.update, vars(function), dict(attributes)))
+        return changes
 
     def _factors(self) -> list[float]:
         return [function(self.last_epoch) for function in self.lr_lambdas]

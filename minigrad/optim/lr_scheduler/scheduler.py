@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from minigrad.at_once import Change, at_once
 from minigrad.optim.optimizer import Optimizer
 from minigrad.tensor import Tensor
 
@@ -95,8 +96,12 @@ class LRScheduler:
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state_dict(); load that of the optimizer after it."""
-        self.__dict__.update(state_dict)
+        """Take over a state_dict(), or nothing, where that fails; load that of the optimizer after it."""
+        at_once(self._changes(state_dict))
+
+    def _changes(self, state_dict: dict[str, Any]) -> list[Change]:
+        """What takes over a state_dict()."""
+        return [(dict.update, self.__dict__, dict(state_dict))]
 
     def get_last_lr(self) -> Rates:
         """The rates that the last step() set."""
