@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import numpy as np
 
 from minigrad.autograd.grad_mode import no_grad, state
 from minigrad.autograd.hooks import users_code
-from minigrad.autograd.inplace import any_requires_grad, check_writable, commit
+from minigrad.autograd.inplace import any_requires_grad, bump, check_writable, rebase
 from minigrad.autograd.node import (
     NOTHING,
     Array,
@@ -25,7 +26,6 @@ from minigrad.autograd.node import (
     Part,
     Parts,
     TensorBase,
-    View,
     attach,
     caller,
     kept,
@@ -61,12 +61,6 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors, inputs and results among them, for backward, which finds them in `saved_tensors`."""
-        for i, x in enumerate(tensors):
-            if x is not None and not isinstance(x, TensorBase):
-                raise TypeError(
-                    f"save_for_backward can only save variables, but argument {i} is of type {type(x).__name__}: set "
-                    "it as an attribute of ctx"
-                )
         self._to_save = tensors
 
     def mark_dirty(self, *args: Tensor) -> None:
@@ -79,6 +73,8 @@ class FunctionCtx:
 
     def set_materialize_grads(self, value: bool) -> None:
         """Whether backward is given zeros (as it is by default) or None for results that were not used."""
+        if not isinstance(value, bool):
+            raise TypeError(f"set_materialize_grads received {value!r}, but expected (bool)")
         self._materialize = value
 
     @property
@@ -86,18 +82,54 @@ class FunctionCtx:
         """What save_for_backward kept. RuntimeError where it is freed, or was written to since."""
         node = None if self._node is None else self._node()
         if node is None:
-            return self._to_save
+            return ()
         node.check()
         return tuple(x if x is None or isinstance(x, TensorBase) else node.result(*x) for x in self._saved)
+
+    def _check_marks(self, outputs: Sequence[Any]) -> None:
+        """Count the writes to what was marked dirty. RuntimeError where a mark is on what can't have it."""
+        for name, verb, marked in (
+            ("mark_dirty", "can only accept variables", self._dirty),
+            ("mark_non_differentiable", "only accepts variable arguments", self._non_differentiable),
+        ):
+            for i, x in enumerate(marked):
+                if not isinstance(x, TensorBase):
+                    raise RuntimeError(f"{name} {verb}, but argument {i} is of type {type(x).__name__}")
+        for x in self._dirty:
+            bump(x, f"{self._function.__name__}.apply")
+            if not any(x is out for out in outputs):
+                raise RuntimeError(
+                    "Some elements marked as dirty during the forward method were not returned as output. The inputs "
+                    "that are modified inplace must all be outputs of the Function: return the tensor itself, of shape "
+                    f"{list(x.shape)}, from the forward of {self._function.__name__}"
+                )
+
+    def _check_as_is(self, inputs: Sequence[Any], output: Any) -> None:
+        """RuntimeError where setup_context saves an input that is returned as it came: as which of the two?"""
+        outputs = output if isinstance(output, tuple) else (output,)
+        as_is = {id(x) for x in inputs} & {id(x) for x in outputs} - {id(x) for x in self._dirty}
+        if any(isinstance(x, TensorBase) and id(x) in as_is for x in self._to_save):
+            raise RuntimeError(
+                "An input that has been returned as-is as output is being saved for backward. This is not supported if "
+                "you override setup_context. You should return and save a view of the input instead, e.g. with "
+                "x.view_as(x) or setup ctx inside the forward function itself."
+            )
 
     def _save(self, node: FunctionNode, outputs: Sequence[Any]) -> None:
         """Take over what save_for_backward was given, once the results are known."""
         self._node = weakref.ref(node)
         for i, x in enumerate(self._to_save):
-            number = next((j for j, out in enumerate(outputs) if x is not None and out is x), None)
+            if x is None:
+                self._saved.append(None)
+                continue
+            if not isinstance(x, TensorBase):
+                raise TypeError(
+                    f"save_for_backward can only save variables, but argument {i} is of type {type(x).__name__}: set "
+                    "it as an attribute of ctx"
+                )
+            number = next((j for j, out in enumerate(outputs) if out is x), None)
             self._saved.append(x if number is None else (x._array, x._counter, number))
-            if x is not None:
-                node.checks = [*node.checks, kept(f"saved tensor {i}", x._counter)]
+            node.checks = [*node.checks, kept(f"saved tensor {i}", x._counter)]
         self._to_save = ()
 
     def _gradients(self, g: Any) -> Parts:
@@ -118,6 +150,17 @@ class FunctionCtx:
                 f"function {name} returned an incorrect number of gradients (expected {count}, got {len(grads)}): "
                 "backward returns one for each argument of forward, None for those that have none"
             )
+        for i, (x, expected) in enumerate(zip(grads, self._inputs, strict=False)):
+            if x is not None and expected is None:
+                raise RuntimeError(
+                    f"function {name} returned a gradient different than None at position {i + 1}, but the "
+                    "corresponding forward input was not a Variable"
+                )
+            if x is not None and not isinstance(x, TensorBase):
+                raise RuntimeError(
+                    f"expected Variable or None (got {type(x).__name__}): gradient {i} that {name} returned must be a "
+                    "Tensor, or None"
+                )
         return Parts(
             self._checked(i, x, recorded, name) if need and x is not None else None
             for i, (x, need) in enumerate(zip(grads, self.needs_input_grad, strict=False))
@@ -125,11 +168,6 @@ class FunctionCtx:
 
     def _checked(self, i: int, x: Any, recorded: bool, name: str) -> Any:
         """A gradient that backward returned, in the dtype of its input. RuntimeError where it can't be one."""
-        if not isinstance(x, TensorBase):
-            raise RuntimeError(
-                f"expected Variable or None (got {type(x).__name__}): gradient {i} that {name} returned must be a "
-                "Tensor, or None"
-            )
         expected = self._inputs[i]
         assert expected is not None
         (shape, dtype), given = expected, x._array.shape
@@ -139,7 +177,7 @@ class FunctionCtx:
                 f"Function {name} returned an invalid gradient at index {i} - got {list(given)} but expected shape "
                 f"compatible with {list(shape)}"
             )
-        return x.to(dtype_of(dtype)) if recorded else x._array.astype(dtype)  # type: ignore[attr-defined]
+        return x.to(dtype_of(dtype)) if recorded else x._array.astype(dtype)
 
 
 class FunctionNode(Node):
@@ -245,13 +283,18 @@ class Function:
 
     @classmethod
     def _backward(cls) -> Callable[..., Any]:
+        if cls.vjp is not Function.vjp and cls.backward is not Function.backward:
+            raise RuntimeError(
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
+                f"implement one of them: {cls.__name__} has both"
+            )
         return cls.backward if cls.vjp is Function.vjp else cls.vjp
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward, and record the function where an argument requires gradients."""
         own_setup = cls.setup_context is not Function.setup_context
-        if kwargs:
+        if kwargs or own_setup:
             bound = inspect.signature(cls.forward).bind(*([] if own_setup else [None]), *args, **kwargs)
             bound.apply_defaults()
             args = bound.args if own_setup else bound.args[1:]
@@ -260,34 +303,55 @@ class Function:
             if own_setup:
                 output = cls.forward(*args)
                 cls.setup_context(ctx, args, output)
+                ctx._check_as_is(args, output)
             else:
                 output = cls.forward(ctx, *args)
-        if not (state.grad and any(ctx.needs_input_grad)):
-            return output
         ctx._several = isinstance(output, tuple)
-        outputs = list(output) if ctx._several else [output]
-        node = FunctionNode(ctx, args)
+        outputs = [*output] if ctx._several else [output]
+        ctx._check_marks(outputs)
+        node = FunctionNode(ctx, args) if state.grad and any(ctx.needs_input_grad) else None
         ctx._outputs = [(x._array.shape, x._array.dtype) if isinstance(x, TensorBase) else None for x in outputs]
-        ctx._save(node, outputs)
-        results = tuple(result_of(x, i, ctx, node, args) for i, x in enumerate(outputs))
-        return results if ctx._several else results[0]
+        results = []
+        for i, x in enumerate(outputs):
+            results.append(result_of(x, i, ctx, node, args) if isinstance(x, TensorBase) else x)
+        if node is not None:
+            ctx._save(node, results)
+        return tuple(results) if ctx._several else results[0]
 
 
-def result_of(x: Any, i: int, ctx: FunctionCtx, node: FunctionNode, args: Sequence[Any]) -> Any:
-    """A result of forward with its place in the graph."""
-    if not isinstance(x, TensorBase) or x._array.dtype.kind != "f" or any(x is y for y in ctx._non_differentiable):
-        return x
-    made = wrap(x._array, x._counter)
-    made._node, made._requires_grad = Part(node, i, ctx._outputs) if ctx._several else node, True
-    if any(x is y for y in ctx._dirty):
-        check_writable(x)  # type: ignore[arg-type]
-        commit(x, made, f"{ctx._function.__name__}.apply")  # type: ignore[arg-type]
-        return x
-    for y in args:
-        if isinstance(y, TensorBase) and np.may_share_memory(x._array, y._array):
-            base: Any = y if y._view is None else y._view.base
-            made._view = View(base, made._counter[0], False)  # not to be written to: the base would not know
-    return made
+def result_of(x: Any, i: int, ctx: FunctionCtx, node: FunctionNode | None, args: Sequence[Any]) -> Tensor:
+    """A result of forward with its place in the graph: itself, but for an input that was not written to."""
+    given, dirty = any(x is y for y in args), any(x is y for y in ctx._dirty)
+    if node is None or x._array.dtype.kind != "f" or any(x is y for y in ctx._non_differentiable):
+        if x.requires_grad:
+            return wrap(x._array, x._counter) if given or x._view is None else x
+        return seen_again(x) if given and not dirty else x
+    edge = Part(node, i, ctx._outputs) if ctx._several else node
+    if dirty:
+        if not given:
+            warnings.warn(
+                "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been mutated "
+                "should be passed to ctx.mark_dirty().",
+                UserWarning,
+                stacklevel=3,
+            )
+        check_writable(x)
+        made = wrap(x._array, x._counter)
+        made._node, made._requires_grad = edge, True
+        rebase(x, made, edge)
+        return x  # type: ignore[no-any-return]
+    if given:
+        x = seen_again(x)
+    x._node, x._requires_grad = edge, True
+    if x._view is not None:  # not to be written to: its base would not know, or this node not
+        x._view.version, x._view.recorded = x._counter[0], False
+    return x  # type: ignore[no-any-return]
+
+
+@no_grad
+def seen_again(x: Tensor) -> Tensor:
+    """All of a tensor, as a view."""
+    return x.view_as(x)
 
 
 def refuse_twice(g: Array) -> Array:

@@ -59,6 +59,8 @@ def refresh(view: TensorBase) -> None:
     link = view._view
     if link is not None and link.version != view._counter[0]:
         version, base = view._counter[0], link.base
+        if not link.recorded and view._node is not None:
+            raise unrecorded_view(view, "its base or another view of its base has been")
         if base._requires_grad and link.recorded:
             params = {"geometry": geometry(view._array, base._array)}
             set_node(view, record(table[strided], (base,), (base._array,), params, 1, None, view._counter))
@@ -186,7 +188,7 @@ def check_writable(tensor: Tensor) -> None:
     if tensor._view is not None:
         refresh(tensor)
         base = tensor._view.base
-        if state.grad and base._requires_grad and not tensor._view.recorded:
+        if state.grad and not tensor._view.recorded and (base._requires_grad or tensor._node is not None):
             raise unrecorded_view(tensor)
         if state.grad and base._node is None and (base._requires_grad or tensor._requires_grad):
             raise RuntimeError(
@@ -218,8 +220,8 @@ def check_inference(tensor: TensorBase) -> None:
         )
 
 
-def unrecorded_view(view: Tensor) -> RuntimeError:
-    """The error for a write to a view whose base could not know of it."""
+def unrecorded_view(view: TensorBase, written: str = "is being") -> RuntimeError:
+    """The error for a write to the memory of a view whose history could not follow it, or its base's."""
     if view._node is None:
         return RuntimeError(
             "A view was created in no_grad mode and is being modified inplace with grad mode enabled: move both the "
@@ -227,10 +229,10 @@ def unrecorded_view(view: Tensor) -> RuntimeError:
         )
     number = view._node.number if isinstance(view._node, Part) else 0
     return RuntimeError(
-        f"Output {number} of {view._node.label.removesuffix('Backward')} is a view and is being modified inplace. This "
-        "view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to "
-        "handle view+inplace would override the custom backward associated with the custom Function, leading to "
-        "incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
+        f"Output {number} of {view._node.label.removesuffix('Backward')} is a view and {written} modified inplace. "
+        "This view was created inside a custom Function (or because an input was returned as-is) and the autograd "
+        "logic to handle view+inplace would override the custom backward associated with the custom Function, leading "
+        "to incorrect gradients. This behavior is forbidden. You can fix this by cloning the output of the custom "
         "Function."
     )
 
@@ -281,6 +283,8 @@ def as_it_was(tensor: Tensor) -> Tensor:
 
 def commit(tensor: Tensor, result: Tensor, name: str) -> None:
     """Write `result` into the memory of `tensor`, and let its history be the tensor's."""
+    if tensor._view is not None and not tensor._view.recorded and result._node is not None:
+        raise unrecorded_view(tensor)
     write(Target(tensor._array, tensor._counter), result._array)
     bump(tensor, name)
     if result._node is None:
@@ -297,6 +301,11 @@ def commit(tensor: Tensor, result: Tensor, name: str) -> None:
     if node.plan.out and node.saved is not None:  # what a rule keeps of the result is the tensor itself from now on
         node.saved["out"] = tensor._array
         node.checks = [c if c[0] != "out" else kept("out", tensor._counter) for c in node.checks]
+    rebase(tensor, result, node)
+
+
+def rebase(tensor: Tensor, result: Tensor, node: Node) -> None:
+    """Let `node`, which made the result that was written into a tensor, be the tensor's, and its base know of it."""
     if tensor._view is None:
         set_node(tensor, node)
         return
@@ -305,4 +314,5 @@ def commit(tensor: Tensor, result: Tensor, name: str) -> None:
     params = {"geometry": geometry(tensor._array, base._array)}
     arrays = base._array, tensor._array
     set_node(base, record(table[put_strided], (base, result), arrays, params, needs, None, base._counter))
+    tensor._view.version = -1  # its node is to be made anew, however the write was counted
     refresh(tensor)
