@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from minigrad.autograd.grad_mode import state
 from minigrad.autograd.inplace import refresh
 from minigrad.autograd.node import TensorBase
 from minigrad.metadata import (
@@ -47,10 +48,10 @@ class Conversions(TensorBase):
         return self._array.tolist()
 
     def numpy(self, *, force: Any = False) -> np.ndarray[Any, Any]:
-        """The elements as an array that shares memory; RuntimeError where gradients would be lost."""
+        """The elements as an array that shares memory; RuntimeError where gradients would be lost: in grad mode."""
         if self._view is not None:
             refresh(cast("Tensor", self))
-        if self._requires_grad and not force:
+        if self._requires_grad and state.grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         return self._array
 

@@ -24,8 +24,12 @@ OPERANDS = (TensorBase, int, float, np.generic)
 # What NumPy calls where one of its numbers stands on the left of an operator.
 OPERATORS: dict[Any, Any] = {
     np.add: ops.add, np.subtract: ops.sub, np.multiply: ops.mul, np.divide: ops.div, np.power: ops.pow,
-    np.floor_divide: ops.floor_divide, np.remainder: ops.remainder, np.equal: ops.eq, np.not_equal: ops.ne,
-    np.less: ops.lt, np.less_equal: ops.le, np.greater: ops.gt, np.greater_equal: ops.ge,
+    np.floor_divide: ops.floor_divide, np.remainder: ops.remainder, np.bitwise_and: ops.bitwise_and,
+    np.bitwise_or: ops.bitwise_or, np.bitwise_xor: ops.bitwise_xor,
+}  # fmt: skip
+COMPARISONS: dict[Any, Any] = {  # seen from the right
+    np.equal: ops.eq, np.not_equal: ops.ne, np.less: ops.gt, np.less_equal: ops.ge, np.greater: ops.lt,
+    np.greater_equal: ops.le,
 }  # fmt: skip
 
 
@@ -90,7 +94,7 @@ def of_shape(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_inference(self)
         if self.requires_grad:
-            check_writable(self)
+            check_writable(self, elements=False)
             if not state.grad:
                 raise RuntimeError(f"{name} under no_grad would part the tensor from its history: use {name[:-1]}()")
         seen = function(self, *args, **kwargs)

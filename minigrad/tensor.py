@@ -27,7 +27,7 @@ from minigrad.metadata import (
 )
 from minigrad.metadata import device as Device
 from minigrad.metadata import dtype as Dtype
-from minigrad.methods import OPERANDS, OPERATORS, Methods
+from minigrad.methods import COMPARISONS, OPERANDS, OPERATORS, Methods
 from minigrad.ops.arguments import axis_of, convert
 from minigrad.ops.creation import array_of, sizes
 from minigrad.ops.numbers import number_as
@@ -352,12 +352,19 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if of_a_rule():
             return apply(function, *inputs, **params)
-        if method == "__call__" and isinstance(inputs[0], np.generic) and ufunc in OPERATORS and not params:
-            return OPERATORS[ufunc](*inputs)  # a NumPy number on the left of an operator
+        comparison = COMPARISONS.get(ufunc)
+        if method == "__call__" and (comparison or ufunc in OPERATORS) and not params:
+            left, right = inputs
+            if isinstance(left, np.ndarray) and not left.ndim:  # so NumPy passes on its numbers in comparisons
+                left = left[()]
+            if isinstance(left, np.generic):  # a NumPy number on the left of an operator
+                return comparison(right, left) if comparison else OPERATORS[ufunc](left, right)
         out = params.get("out", ())
         if any(isinstance(x, Tensor) for x in out):
             raise TypeError(f"return arrays must be of ArrayType: use torch's function, or out=array, in {ufunc}")
-        result = function(*(x.numpy() if isinstance(x, Tensor) else x for x in inputs), **params)
+        # Comparisons have no gradients to lose.
+        arrays = (x if not isinstance(x, Tensor) else x._array if comparison else x.numpy() for x in inputs)
+        result = function(*arrays, **params)
         if out:
             return result
         return wrap(np.asarray(result)) if isinstance(result, (np.ndarray, np.generic)) else result

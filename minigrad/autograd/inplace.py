@@ -181,8 +181,9 @@ def castable(source: np.dtype[Any], target: np.dtype[Any]) -> bool:
     return rank[source.kind] <= rank[target.kind]
 
 
-def check_writable(tensor: Tensor) -> None:
-    """RuntimeError where an in-place write to `tensor` would make gradients wrong, or write one place twice."""
+def check_writable(tensor: Tensor, elements: bool = True) -> None:
+    """RuntimeError where an in-place write to `tensor` would make gradients wrong, or write one place twice; the
+    latter unless the shape alone is written."""
     if type(tensor._counter) is Untracked:
         check_inference(tensor)
     if tensor._view is not None:
@@ -195,12 +196,12 @@ def check_writable(tensor: Tensor) -> None:
                 "a view of a leaf Variable that requires grad is being used in an in-place operation. "
                 "Write under torch.no_grad(), or to a clone()"
             )
-        if overlaps(tensor._array):
+        if elements and overlaps(tensor._array):
             raise RuntimeError(
                 "unsupported operation: more than one element of the written-to tensor refers to a single memory "
                 "location. Please clone() the tensor before performing the operation."
             )
-    if not tensor._array.flags.writeable:
+    if elements and not tensor._array.flags.writeable:
         raise RuntimeError(
             "the tensor shares the memory of a read-only array (or buffer), which can't be written to: use .clone()"
         )

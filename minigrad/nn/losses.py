@@ -12,8 +12,8 @@ from minigrad import kernels
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, wrap
-from minigrad.ops import abs, log_softmax, masked_fill, mean, mul, sub, sum
-from minigrad.ops.arguments import convert, not_a_tensor, pair, require_tensor, type_name
+from minigrad.ops import abs, log_softmax, masked_fill, mean, mul, square, sub, sum
+from minigrad.ops.arguments import convert, not_a_tensor, promote_dtypes, require_tensor, type_name
 from minigrad.ops.distributions import whole
 from minigrad.tensor import Tensor
 
@@ -79,12 +79,29 @@ def mse_loss(
     x, y = input._array, target._array
     if x.shape != y.shape:
         warn_of_sizes(input, target)
-    if x.dtype is not y.dtype:
-        input, target = pair(input, target)
-    if reduction != "none" and weight is None:
+    if weight is not None:
+        return weighted(square(difference(input, target)), weight, input, reduction)
+    input, target = alike(input, target)
+    if input._array.dtype.kind != "f":
+        raise NotImplementedError(f"\"mse_cpu\" not implemented for '{type_name(input)}': convert with .float()")
+    if reduction != "none":
         return apply(kernels.mse_loss, input, target, reduction=reduction)
-    loss = apply(kernels.squared_error, input, target)
-    return loss if weight is None else weighted(loss, weight, input, reduction)
+    return apply(kernels.squared_error, input, target)
+
+
+def alike(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in one dtype. PyTorch promotes them as they are once broadcast, so that a number's dtype counts in full."""
+    a, b = input._array.dtype, target._array.dtype
+    if a is b:
+        return input, target
+    dtype = promote_dtypes(a, b)
+    return convert(input, dtype), convert(target, dtype)
+
+
+def difference(input: Tensor, target: Tensor) -> Tensor:
+    """input - target in their common dtype; RuntimeError for bools."""
+    kinds = input._array.dtype.kind + target._array.dtype.kind
+    return sub(input, target) if "b" in kinds else sub(*alike(input, target))
 
 
 def weighted(loss: Tensor, weight: Tensor, input: Tensor, reduction: str) -> Tensor:
@@ -114,7 +131,7 @@ def l1_loss(
         raise not_a_tensor(target, "l1_loss", "target")
     if input._array.shape != target._array.shape:
         warn_of_sizes(input, target)
-    loss = abs(sub(input, target))
+    loss = abs(difference(input, target))
     if weight is not None:
         return weighted(loss, weight, input, reduction)
     return loss if reduction == "none" else mean(loss) if reduction == "mean" else sum(loss)

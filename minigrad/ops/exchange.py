@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,13 @@ def asarray(
         raise ValueError(f"can't alias tensor with dtype '{source.dtype}' into dtype '{result.dtype}'.")
     if copy and result is source:
         result = source.clone()
+    if requires_grad is None and source is obj and source.requires_grad:
+        warnings.warn(
+            "torch.asarray: unspecified requires_grad now defaults to obj.requires_grad instead of False. Pass "
+            "requires_grad=False explicitly to get the old behavior and silence this warning.",
+            UserWarning,
+            stacklevel=2,
+        )
     if requires_grad is False or (requires_grad is None and source is not obj):
         result = result.detach()
     elif requires_grad and result.is_leaf:

@@ -11,6 +11,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
+from minigrad.metadata import get_default_dtype
 from minigrad.ops.arguments import (
     convert,
     floating,
@@ -260,8 +261,10 @@ def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The angle of the point (other, input), in radians."""
     require_tensor(input, "atan2")
     require_tensor(other, "atan2", "other")
-    x, y = map(floating, promote(input, other))
-    return apply(np.arctan2, x, y, out=out)
+    dtype = result_dtype(input, other)
+    if dtype.kind != "f":
+        dtype = get_default_dtype().numpy  # from their own dtypes: the common one of integers may be too narrow
+    return apply(np.arctan2, convert(input, dtype), convert(other, dtype), out=out)
 
 
 def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:

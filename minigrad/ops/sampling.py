@@ -296,7 +296,7 @@ def multinomial(
     require(weights.shape[-1] <= 2**24, f"number of categories cannot exceed 2^24, got {weights.shape[-1]}")
     require(
         bool(np.all((weights >= 0) & np.isfinite(weights))),
-        "probability tensor contains either `inf`, `nan` or element < 0: invalid multinomial distribution",
+        "probability tensor contains either `inf`, `nan` or element < 0",
     )
     require(bool(np.all(np.any(weights > 0, axis=-1))), "invalid multinomial distribution (sum of probabilities <= 0)")
     if replacement and n > 1:

@@ -104,6 +104,8 @@ def index_add(
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
     """input with `value`, a number or a 0-d tensor, at the places `index` along `dim`."""
     _, where = rows(input, dim, index, "index_fill")
+    if not input._array.ndim:
+        where = (np.array(index._array.size > 0),)  # a mask of the one element
     if isinstance(value, TensorBase):
         if value._array.ndim:
             raise RuntimeError(
