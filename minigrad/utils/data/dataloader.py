@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,6 +16,9 @@ from minigrad.ops import as_tensor, stack, tensor
 from minigrad.random import Generator, default_generator
 from minigrad.utils.data.dataset import IterableDataset, TensorDataset
 from minigrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from minigrad.utils.data.worker import Worker, dealt, in_turn, own
+
+FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -59,9 +63,12 @@ def default_convert(sample: Any) -> Any:
 class DataLoader:
     """Iterates over batches of `dataset`: batch_size samples each, collated; shuffled anew in each epoch if asked for.
 
-    Samples are loaded in this process: `num_workers`, and the options that go with it, are accepted and make no
-    difference to the batches. ValueError for options that exclude each other, and a batch_size below 1.
+    Samples are loaded in this process. With `num_workers`, each worker loads its batches with random numbers of its
+    own, and from its own copy of an IterableDataset. ValueError for options that exclude each other, a batch_size below
+    1, and where the dataset, or how it is drawn from, is set later.
     """
+
+    _initialized = False
 
     def __init__(
         self,
@@ -118,9 +125,27 @@ class DataLoader:
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
         self.sampler, self.batch_sampler, self.generator = sampler, batch_sampler, generator
         self.num_workers, self.pin_memory, self.timeout = num_workers, pin_memory, timeout
-        self.persistent_workers, self._has_workers = persistent_workers, False
+        self.persistent_workers = persistent_workers
+        self._workers: list[Worker] = []
         batched = batch_sampler is not None or (self.iterable and batch_size is not None)
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
+        self.worker_init_fn, self.prefetch_factor = worker_init_fn, prefetch_factor or (2 if num_workers else None)
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if num_workers > cpus:
+            warnings.warn(
+                f"This DataLoader will create {num_workers} worker processes in total. Our suggested max number of "
+                f"worker in current system is {cpus}, which is smaller than what this DataLoader is going to create. "
+                "Please be aware that excessive worker creation might get DataLoader running slow or even freeze, "
+                "lower the worker number to avoid potential slowness/freeze if necessary.",
+                UserWarning,
+                stacklevel=2,
+            )
+        self._initialized = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._initialized and name in FIXED:
+            raise ValueError(f"{name} attribute should not be set after {type(self).__name__} is initialized")
+        super().__setattr__(name, value)
 
     def __iter__(self) -> Iterator[Any]:
         if self.pin_memory:
@@ -132,15 +157,23 @@ class DataLoader:
             )
         # PyTorch draws the seed of its workers here, with or without them, before the sampler draws its own; but not
         # where the workers of the last epoch go on.
-        if not self._has_workers:
-            (self.generator or default_generator).int64()
-            self._has_workers = self.persistent_workers
+        workers = self._workers
+        if not workers:
+            seed = (self.generator or default_generator).int64()
+            for i in range(self.num_workers):
+                dataset = own(self.dataset) if self.iterable else self.dataset
+                workers = [*workers, Worker(dataset, i, self.num_workers, seed, self.worker_init_fn)]
+            if self.persistent_workers:
+                self._workers = workers
         if self.iterable:
-            return self._iterate()
-        if self.batch_sampler is None:
-            assert self.sampler is not None
-            return (self.collate_fn(self.dataset[i]) for i in self.sampler)
-        return map(self._batch, self.batch_sampler)
+            return in_turn(workers, self._iterate) if workers else self._iterate(self.dataset)
+        fetch = self._sample if self.batch_sampler is None else self._batch
+        indices = self.sampler if self.batch_sampler is None else self.batch_sampler
+        assert indices is not None
+        return dealt(workers, fetch, indices) if workers else map(fetch, indices)
+
+    def _sample(self, index: Any) -> Any:
+        return self.collate_fn(self.dataset[index])
 
     def _batch(self, indices: list[int]) -> Any:
         fast = type(self.dataset) is TensorDataset and self.collate_fn is default_collate
@@ -148,8 +181,8 @@ class DataLoader:
             return list(self.dataset[wrap(np.array(indices))])  # the same as stacking samples, in one step
         return self.collate_fn([self.dataset[i] for i in indices])
 
-    def _iterate(self) -> Iterator[Any]:
-        samples = iter(self.dataset)
+    def _iterate(self, dataset: Any) -> Iterator[Any]:
+        samples = iter(dataset)
         if self.batch_size is None:
             yield from map(self.collate_fn, samples)
             return
