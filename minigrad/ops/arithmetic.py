@@ -52,12 +52,12 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float, *, out: Tensor | No
     require_tensor(input, "lerp")
     require_tensor(end, "lerp", "end")
     given = [input, end, *([weight] if isinstance(weight, TensorBase) else [])]
-    if isinstance(weight, TensorBase) and not weight._array.ndim:
-        weight = convert(weight, input._array.dtype)
-        given[2:] = []
-    for x in given[1:]:
+    scalar = isinstance(weight, TensorBase) and not weight._array.ndim
+    for x in given[1 : 2 if scalar else 3]:
         if x._array.dtype != input._array.dtype:
             raise RuntimeError(f"expected dtype {input.dtype} for lerp, but got dtype {x.dtype}")
+    if scalar:
+        input, end, weight = promote(*given)
     if input._array.dtype.kind != "f":
         raise NotImplementedError(f"\"lerp_kernel\" not implemented for '{type_name(input)}': convert with .float()")
     if isinstance(weight, TensorBase):

@@ -97,6 +97,8 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the same number of elements"
         )
+    if input._array.dtype.kind == "b":
+        raise NotImplementedError("\"dot\" not implemented for 'Bool': convert with .float()")
     product = apply(kernels.matmul, row(input), column(tensor))
     return named(reshaped(product, (), out), "DotBackward0", input, tensor)
 

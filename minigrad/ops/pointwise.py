@@ -305,11 +305,10 @@ def clamp(
             return named(apply(kernels.clamp_max, x, high, out=out), "ClampBackward0")
         if high is None:
             return named(apply(kernels.clamp_min, x, low, out=out), "ClampBackward0")
-        return apply(kernels.clamp_tensor, x, low, high, out=out)
+        if dtype.kind != "b":
+            return apply(kernels.clamp_tensor, x, low, high, out=out)
     if dtype.kind == "b":
-        raise NotImplementedError(
-            "\"clamp_scalar_cpu\" not implemented for 'Bool': convert with .to(torch.int64) first"
-        )
+        raise NotImplementedError("\"clamp_cpu\" not implemented for 'Bool': convert with .to(torch.int64) first")
     ends = [None if b is None else number_as(bound_of(b), dtype) for b in (min, max)]
     return apply(kernels.clamp, x, out=out, low=ends[0], high=ends[1])
 

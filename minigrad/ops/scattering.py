@@ -112,6 +112,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, out: Tenso
                 "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value._array.ndim} dimension(s)."
             )
+        number_as(value._array.item(), input._array.dtype)  # RuntimeError unless it fits
     else:
         value = number_as(value, input._array.dtype)
     return named(apply(kernels.put, input, value, index=where, out=out), "IndexFillBackward0", input)
