@@ -9,7 +9,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, as_array, named, wrap
-from minigrad.ops.arguments import convert, promote, require_tensor, type_name
+from minigrad.ops.arguments import promote, require_tensor, type_name
 from minigrad.ops.comparison import ge, gt, le, lt, ne
 from minigrad.ops.distributions import real
 from minigrad.ops.numbers import Number, factor_as

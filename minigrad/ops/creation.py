@@ -25,7 +25,7 @@ from minigrad.metadata import (
     int64,
 )
 from minigrad.ops.arguments import convert, ints, promote_dtypes, require_tensor, result_dtype, shape_of
-from minigrad.ops.numbers import index_of, number, number_as, number_dtype
+from minigrad.ops.numbers import element_as, index_of, number, number_as, number_dtype
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -440,7 +440,7 @@ def linspace(
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
     target = target_dtype(dtype, out)
     if steps < 2:
-        return finished(np.full(steps, number_as(start, target) if steps else 0, target), requires_grad, device, out)
+        return finished(np.full(steps, element_as(start, target) if steps else 0, target), requires_grad, device, out)
     if target.kind == "b":
         raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
     a, b = number_as(start, target), number_as(end, target)

@@ -33,7 +33,7 @@ Operand: TypeAlias = Union["Tensor", Number]
 def add(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
     """input + alpha * other."""
     x, y = pair(input, other)
-    if alpha == 1 and alpha is not True:
+    if type(alpha) is int and alpha == 1:
         return apply(np.add, x, y, out=out)
     x, y, factor = scaling(x, y, alpha)
     return apply(kernels.add_scaled, x, y, alpha=factor, out=out)
@@ -47,7 +47,7 @@ def sub(input: Operand, other: Operand, *, alpha: Number = 1, out: Tensor | None
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
             "use the `~` or `logical_not()` operator instead."
         )
-    if alpha == 1 and alpha is not True:
+    if type(alpha) is int and alpha == 1:
         return apply(np.subtract, x, y, out=out)
     x, y, factor = scaling(x, y, alpha, -1)
     return named(apply(kernels.add_scaled, x, y, alpha=factor, out=out), "SubBackward0")

@@ -304,7 +304,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     axis = axis_of(dim, tensor._array.ndim)
     length = tensor._array.shape[axis]
-    equal = not isinstance(split_size_or_sections, (tuple, list))
+    equal = isinstance(split_size_or_sections, (int, TensorBase))
     if equal:
         size = index_of(split_size_or_sections, "split_size")
         if size < 0 or (size == 0 and length):
