@@ -16,7 +16,7 @@ from minigrad.ops.joining import roll
 from minigrad.ops.linalg import bmm, same_dtype
 from minigrad.ops.pointwise import mul, sub
 from minigrad.ops.reduction import sum
-from minigrad.ops.shaping import broadcast_to, diagonal, movedim, permute, reshape, tensor_list, unsqueeze
+from minigrad.ops.shaping import broadcast_to, diagonal, movedim, permute, reshape, squeeze, tensor_list, unsqueeze
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -55,7 +55,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     operand, labels = single(tensors[0], labelled[0])
     for i, x in enumerate(tensors[1:], 1):
         later = {label for rest in labelled[i + 1 :] for label in rest}.union(wanted)
-        operand, labels = contract(operand, labels, *single(x, labelled[i]), later)
+        operand, labels = contract(*thinned(operand, labels, *single(x, labelled[i]), later), later)
     dropped = [i for i, label in enumerate(labels) if label not in wanted]
     if dropped:
         operand = sum(operand, dropped)
@@ -97,9 +97,26 @@ def single(x: Tensor, labels: list[Any]) -> tuple[Tensor, list[Any]]:
     return x, labels
 
 
+def thinned(
+    x: Tensor, xs: list[Any], y: Tensor, ys: list[Any], later: set[Any]
+) -> tuple[Tensor, list[Any], Tensor, list[Any]]:
+    """Two operands, summed over the labels that nothing later needs and that have length 1 in one: PyTorch multiplies
+    what is left, in whatever dtypes, where no sum is left."""
+    lengths = [*zip(xs, x._array.shape, strict=True), *zip(ys, y._array.shape, strict=True)]
+    thin = {label for label, n in lengths if n == 1 and label not in later}
+    return *narrowed(x, xs, thin), *narrowed(y, ys, thin)
+
+
+def narrowed(x: Tensor, labels: list[Any], thin: set[Any]) -> tuple[Tensor, list[Any]]:
+    """The operand without those labels: summed over them, or seen without them where they have length 1."""
+    shape = x._array.shape
+    x = squeeze(x, [i for i, label in enumerate(labels) if label in thin and shape[i] == 1])
+    labels = [label for i, label in enumerate(labels) if label not in thin or shape[i] != 1]
+    return without(x, labels, set(labels) - thin)
+
+
 def contract(x: Tensor, xs: list[Any], y: Tensor, ys: list[Any], later: set[Any]) -> tuple[Tensor, list[Any]]:
     """The product of two operands, summed over the labels that nothing later needs: one product of batches."""
-    same_dtype(x, y, "einsum")
     x, xs = without(x, xs, later.union(ys))
     y, ys = without(y, ys, later.union(xs))
     common = [label for label in xs if label in ys]
@@ -117,6 +134,7 @@ def contract(x: Tensor, xs: list[Any], y: Tensor, ys: list[Any], later: set[Any]
     labels = [*batch, *free[0], *free[1]]
     if not summed:
         return mul(placed(x, xs, labels), placed(y, ys, labels)), labels
+    same_dtype(x, y, "einsum")
     left = stretched(x, xs, [*batch, *free[0], *summed], sizes)
     right = stretched(y, ys, [*batch, *summed, *free[1]], sizes)
     b, n, k, m = (math.prod(sizes[label] for label in group) for group in (batch, free[0], summed, free[1]))
@@ -168,6 +186,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
     for p, q in zip(i, j, strict=True):
         others[q] = letters[p]
     kept = {label for label in [*letters, *others] if (label in letters) != (label in others)}
+    same_dtype(a, b, "tensordot")
     product, _ = contract(a, letters, b, others, kept)
     result = reshape(product, product._array.shape)
     return result if out is None else apply(kernels.clone, result, out=out)
