@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import warnings
 from collections import namedtuple
 from typing import Any
 
@@ -141,6 +143,81 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_same_as_torch(name: str) -> None:
     same(PROGRAMS[name])
+
+
+WORKERS: dict[str, Any] = {
+    "batches": lambda T, D, sets: D.DataLoader(sets.counting(3), 2, num_workers=2),
+    "one at a time": lambda T, D, sets: D.DataLoader(sets.counting(3), None, num_workers=2),
+    "set up": lambda T, D, sets: D.DataLoader(sets.counting(3), 2, num_workers=2, worker_init_fn=sets.set_up),
+    "split": lambda T, D, sets: D.DataLoader(sets.split(), 2, num_workers=2),
+    "drop_last": lambda T, D, sets: D.DataLoader(sets.counting(5), 2, num_workers=2, drop_last=True),
+    "random": lambda T, D, sets: D.DataLoader(sets.random(), 2, num_workers=2, shuffle=True),
+    "persistent": lambda T, D, sets: D.DataLoader(sets.random(), 2, num_workers=2, persistent_workers=True),
+}
+
+
+class Sets:
+    """Datasets of an engine that see which worker asks."""
+
+    def __init__(self, T: Any) -> None:
+        D = T.utils.data
+
+        class Counting(D.IterableDataset):  # type: ignore[misc, name-defined]
+            def __init__(self, n: int) -> None:
+                self.start, self.n = 0, n
+
+            def __iter__(self) -> Any:
+                return iter(range(self.start, self.start + self.n))
+
+        class Split(D.IterableDataset):  # type: ignore[misc, name-defined]
+            def __iter__(self) -> Any:
+                info = D.get_worker_info()
+                return iter([(i, info.id, info.num_workers, info.seed) for i in range(info.id, 7, info.num_workers)])
+
+        class Random(D.Dataset):  # type: ignore[misc, name-defined]
+            def __len__(self) -> int:
+                return 5
+
+            def __getitem__(self, i: int) -> Any:
+                return i, T.rand(2), random.random(), np.random.rand(), D.get_worker_info().id
+
+        def set_up(number: int) -> None:
+            dataset = D.get_worker_info().dataset
+            dataset.start, dataset.n = 10 * number, 1 + 2 * number
+
+        self.counting, self.split, self.random, self.set_up = Counting, Split, Random, set_up
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_workers(name: str) -> None:
+    """What PyTorch's processes see, in the same order; and the generators go on as they would."""
+    before = random.getstate(), np.random.get_state()
+
+    def program(T: Any) -> Any:
+        random.seed(1)
+        np.random.seed(1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of more workers than processors, and of processes beside threads
+            loader = WORKERS[name](T, T.utils.data, Sets(T))
+            epochs = [list(loader) for _ in range(1 + ("pers" in name))]
+        assert T.utils.data.get_worker_info() is None
+        return epochs, T.rand(1), random.random(), np.random.rand()
+
+    try:
+        same(program)
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+
+
+def test_a_loader_that_is_made_is_fixed() -> None:
+    for T in (minigrad, torch):
+        loader = T.utils.data.DataLoader(range(4), batch_size=1)
+        for name in ("batch_size", "sampler", "drop_last", "dataset", "batch_sampler", "persistent_workers"):
+            with pytest.raises(ValueError, match=f"{name} attribute should not be set after DataLoader is initialized"):
+                setattr(loader, name, None)
+        with pytest.warns(UserWarning, match="This DataLoader will create 10000 worker processes in total"):
+            T.utils.data.DataLoader(range(4), num_workers=10000)
 
 
 def test_iterable_dataset() -> None:

@@ -214,3 +214,28 @@ def test_what_a_number_is() -> None:
     with pytest.raises(TypeError, match="argument 'alpha' must be Number, not str"):
         minigrad.add(minigrad.ones(1), minigrad.ones(1), alpha="1")
     assert minigrad.full((1,), np.float16(2)).dtype is minigrad.float32
+
+
+LOSSES = ("mse_loss", "l1_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_of_every_dtype(loss: str, reduction: str, weighted: bool) -> None:
+    """Integers are refused where PyTorch has no kernel for them; a 0-d target's dtype counts as any other's."""
+
+    def call(T: Any, x: Any, n: Any) -> Any:
+        dtype, shape = n
+        target = T.ones(shape).to(getattr(T, dtype))
+        weight = {"weight": T.ones(x.shape)} if weighted else {}
+        return getattr(T.nn.functional, loss)(
+            x / 3 if x.is_floating_point() else x, target, reduction=reduction, **weight
+        )
+
+    targets = list(itertools.product(("float16", "float32", "float64", "int64", "uint8", "bool"), ((), (2, 3))))
+    assert not [
+        (d, n)
+        for d, n in itertools.product(("float32", "float64", "int64", "int32", "bool"), targets)
+        if not agree(call, d, n)
+    ]
