@@ -179,7 +179,7 @@ def inside(x: Array, low: float | None, high: float | None) -> Array:
 
 def var_rule(g: Array, x: Array, axis: Shape, correction: float, keepdims: bool) -> Array:
     n = count(x.shape, axis)
-    middle = total(x, axis=axis, keepdims=True) / n
+    middle = mean(x, axis=axis, keepdims=True)
     g = restore(g, x.shape, axis, keepdims)
     if correction == math.inf:  # ops' mark for all elements, and no more of them than the correction
         return g * np.where(x == middle, np.zeros_like(x) + math.nan, math.inf)

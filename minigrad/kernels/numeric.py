@@ -148,6 +148,8 @@ def norm(x: Array, *, p: float, axis: Shape, keepdims: bool) -> Array:
 
 @dispatched
 def mean(x: Array, *, axis: Shape, keepdims: bool) -> Array:
+    if x.itemsize == 2:  # the sum may overflow where the mean doesn't
+        return mean(x.astype(np.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
     n = count(x.shape, axis)
     return total(x, axis=axis, keepdims=keepdims) / (n or math.nan)
 
