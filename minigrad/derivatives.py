@@ -132,6 +132,7 @@ def primitive(
     number: int = 0,
     in_single: str = "value",
     keeps: bool = False,
+    packed: bool = False,
     **rules: Rule | None,
 ) -> None:
     """Add a row: `function`, the name of its node in PyTorch, and for each array argument, in order, its rule or None.
@@ -140,9 +141,10 @@ def primitive(
     float32 and rounded once, as by a single operation of PyTorch's: the "value", whereas a rule is several of them;
     "all", where the gradient is a single one too; or "nothing", where the value is several, or only converted, or where
     PyTorch converts numbers to float16 first, as NumPy does. `keeps` says that PyTorch keeps a tensor for what is a
-    parameter here (an index), so that a backward pass frees the node though its rules name no array.
+    parameter here (an index), so that a backward pass frees the node though its rules name no array. `packed` says that
+    PyTorch's result is contiguous, whatever the layout of what came in.
     """
-    table[function] = Primitive(function, name, view, number, rules, in_single, keeps)
+    table[function] = Primitive(function, name, view, number, rules, in_single, keeps, packed)
 
 
 # What a rule may call besides the table: functions whose result does not depend on their arguments differentiably.
@@ -337,7 +339,7 @@ primitive(np.cosh, "Cosh", x=lambda g, x: g * np.sinh(x))
 primitive(np.tanh, "Tanh", in_single="all", x=lambda g, out: g * (1 - out * out))
 primitive(sigmoid, "Sigmoid", x=lambda g, out: g * (1 - out) * out)
 primitive(expit, "Sigmoid", x=lambda g, x: g * expit(x) * expit(-x))
-primitive(log_sigmoid, "LogSigmoid", x=lambda g, x: g * expit(-x))
+primitive(log_sigmoid, "LogSigmoid", packed=True, x=lambda g, x: g * expit(-x))
 primitive(relu, "Relu", x=lambda g, out: threshold(g, out))
 primitive(keep, "Where", x=lambda g, mask: keep(g, mask), mask=None)
 primitive(threshold, "ThresholdBackward", x=lambda g, y: threshold(g, y), y=lambda g: np.zeros_like(g))
@@ -385,26 +387,26 @@ for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.
 
 # reductions
 primitive(total, "Sum", x=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims))
-primitive(mean, "Mean", in_single="all", x=lambda g, x_shape, axis, keepdims: spread(
+primitive(mean, "Mean", packed=True, in_single="all", x=lambda g, x_shape, axis, keepdims: spread(
     g / (count(x_shape, axis) or 1), x_shape, axis, keepdims))
-primitive(np.multiply.reduce, "Prod", x=product_rule)
-primitive(np.maximum.reduce, "Amax", in_single="all", x=amax_rule)
-primitive(np.minimum.reduce, "Amin", in_single="all", x=amax_rule)
+primitive(np.multiply.reduce, "Prod", packed=True, x=product_rule)
+primitive(np.maximum.reduce, "Amax", packed=True, in_single="all", x=amax_rule)
+primitive(np.minimum.reduce, "Amin", packed=True, in_single="all", x=amax_rule)
 primitive(largest, "Max", number=1, in_single="all", x=max_rule)
 primitive(median, "Median", in_single="all", x=max_rule)
 primitive(smallest, "Min", number=1, in_single="all", x=max_rule)
-primitive(var, "Var", x=var_rule)
-primitive(std, "Std", x=lambda g, x, out, axis, correction, keepdims: var_rule(
+primitive(var, "Var", packed=True, x=var_rule)
+primitive(std, "Std", packed=True, x=lambda g, x, out, axis, correction, keepdims: var_rule(
     np.where(out == 0, 0, g / (2 * out)), x, axis, correction, keepdims))
-primitive(norm, "LinalgVectorNorm", x=norm_rule)
-primitive(logsumexp, "Logsumexp", in_single="nothing",
+primitive(norm, "LinalgVectorNorm", packed=True, x=norm_rule)
+primitive(logsumexp, "Logsumexp", packed=True, in_single="nothing",
           x=lambda g, x, out, axis, keepdims: restore(g, x.shape, axis, keepdims) * np.exp(
               x - restore(out, x.shape, axis, keepdims)))
-primitive(softmax, "Softmax", in_single="all",
+primitive(softmax, "Softmax", packed=True, in_single="all",
           x=lambda g, out, axis: (g - total(g * out, axis=(axis,), keepdims=True)) * out)
-primitive(log_softmax, "LogSoftmax", in_single="all", x=lambda g, out, axis: g - np.exp(out) * total(
+primitive(log_softmax, "LogSoftmax", packed=True, in_single="all", x=lambda g, out, axis: g - np.exp(out) * total(
     g, axis=(axis,), keepdims=True))
-primitive(running_total, "Cumsum", x=lambda g, axis: flip(
+primitive(running_total, "Cumsum", packed=True, x=lambda g, axis: flip(
     running_total(flip(g, axis=(axis,)), axis=axis), axis=(axis,)))
 
 # shape
@@ -417,8 +419,8 @@ primitive(swapaxes, "Transpose", view=True, x=lambda g, axis1, axis2: swapaxes(g
 primitive(permute, "Permute", view=True, x=lambda g, axes: permute(g, axes=inverse(axes)))
 primitive(broadcast, "Expand", view=True, x=lambda g: g)
 primitive(repeat, "Repeat", x=lambda g, x_shape, sizes: fold(g, x_shape, sizes))
-primitive(concatenate, "Cat", each=lambda i, g, sizes, axis: getitem(g, index=section(sizes, i, axis)))
-primitive(stack, "Stack", each=lambda i, g, axis: getitem(g, index=(slice(None),) * axis + (i,)))
+primitive(concatenate, "Cat", packed=True, each=lambda i, g, sizes, axis: getitem(g, index=section(sizes, i, axis)))
+primitive(stack, "Stack", packed=True, each=lambda i, g, axis: getitem(g, index=(slice(None),) * axis + (i,)))
 primitive(split, "Split", view=True, x=lambda g, sizes, axis: concatenate(*g, sizes=sizes, axis=axis))
 primitive(unbind, "Unbind", view=True, x=lambda g, axis: stack(*g, axis=axis))
 primitive(diagonal, "Diagonal", view=True, x=lambda g, x_shape, offset, axis1, axis2: put_diagonal(
@@ -427,8 +429,8 @@ primitive(put_diagonal, "DiagonalBackward", x=lambda g, offset, axis1, axis2: di
     g, offset=offset, axis1=axis1, axis2=axis2))
 primitive(flip, "Flip", x=lambda g, axis: flip(g, axis=axis))
 primitive(roll, "Roll", x=lambda g, shifts, axis: roll(g, shifts=tuple(-n for n in shifts), axis=axis))
-primitive(tril, "Tril", x=lambda g, k: tril(g, k=k))
-primitive(triu, "Triu", x=lambda g, k: triu(g, k=k))
+primitive(tril, "Tril", packed=True, x=lambda g, k: tril(g, k=k))
+primitive(triu, "Triu", packed=True, x=lambda g, k: triu(g, k=k))
 
 # indexing
 primitive(getitem, "Slice", view=True, x=lambda g, x_shape, index: put_slice(g, index=index, shape=x_shape))

@@ -46,8 +46,11 @@ class Primitive:
         rules: dict[str, Rule | None],
         in_single: str = "value",
         keeps: bool = False,
+        packed: bool = False,
     ) -> None:
         self.function = getattr(function, "__wrapped__", function)
+        if packed:
+            self.function = packing(self.function)
         self.name = name if "::" in name else f"{name}Backward{number}"
         self.view, self.keeps = view, keeps
         self.each = rules.pop("each", None)  # the one rule of a function of any number of arrays
@@ -95,6 +98,17 @@ class Primitive:
             ),
             "out" in needed,
         )
+
+
+def packing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` with the elements of its result in the order of the indices in memory."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **params: Any) -> Any:
+        out = function(*args, **params)
+        return out if out.ndim < 2 or out.flags.c_contiguous else out.copy()
+
+    return call
 
 
 def in_single(function: Any) -> Any:

@@ -112,13 +112,14 @@ def count(shape: Shape, axis: Shape) -> int:
 
 @dispatched
 def cast(x: Array, *, dtype: np.dtype[Any]) -> Array:
-    return x.astype(dtype)
+    """x in a floating dtype and the same layout; contiguous where x is expanded."""
+    return x.astype(dtype, "C" if 0 in x.strides else "K")
 
 
 @dispatched
 def discrete(x: Array, *, dtype: np.dtype[Any]) -> Array:
     """x in an integer dtype, or bool: what no gradient passes."""
-    return x.astype(dtype)
+    return x.astype(dtype, "C" if 0 in x.strides else "K")
 
 
 @dispatched
@@ -236,7 +237,7 @@ def repeat(x: Array, *, sizes: Shape) -> Array:
 
 @dispatched
 def flip(x: Array, *, axis: Shape) -> Array:
-    return np.flip(x, axis).copy()
+    return clone(np.flip(x, axis))
 
 
 @dispatched

@@ -198,16 +198,14 @@ def squared_error(x: Array, y: Array) -> Array:
     return d * d
 
 
-IN_TURN = [0, 4, 5, 6, 1, 2, 3]  # PyTorch's order of fewer than 8 terms, the same on every processor
-
-
 def sum_of_squares(x: Array) -> Array:
-    """x @ x, but few squares are rounded and added as PyTorch's are (aten/src/ATen/native/cpu/SumKernel.cpp)."""
-    n = len(x)
-    if not 0 < n <= len(IN_TURN):
+    """x @ x of a vector; few squares are rounded and added as PyTorch's are, and many as exactly as `total` does."""
+    if 8 <= len(x) <= MANY or not len(x):
         return x.dot(x)
-    squares = x * x
-    return np.add.reduce(squares[[i for i in IN_TURN if i < n]] if n > 4 else squares)
+    return total(x * x, axis=(0,), keepdims=False)
+
+
+MANY = 4096  # squares: BLAS adds 32 at a time, or fewer, and these sums one after the other
 
 
 @dispatched

@@ -157,7 +157,7 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(index.max()) + 1
     elif index.max(initial=-1) >= num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
-    return wrap((index[..., None] == np.arange(num_classes)).astype(np.int64))
+    return wrap((index[..., None] == np.arange(num_classes)).astype(np.int64, "C"))
 
 
 def require_floats(x: Any, name: str, kernel: str) -> None:

@@ -141,6 +141,13 @@ def as_dtype(x: Tensor, to: dtype | None) -> Tensor:
     return x if to is None else convert(x, to.numpy)
 
 
+def packed(result: Tensor, out: Tensor | None) -> Tensor:
+    """A result that was just made, unless into `out`, with its elements in the order of the indices in memory."""
+    if out is None and not result._array.flags.c_contiguous:
+        result._array = result._array.copy()
+    return result
+
+
 def axis_of(dim: Any, ndim: int) -> int:
     """A dim as an axis from 0; IndexError out of range, TypeError unless an int. 0-d tensors count as 1-d."""
     axis = index_of(dim, "dim")

@@ -15,6 +15,7 @@ from minigrad.metadata import get_default_dtype
 from minigrad.ops.arguments import (
     convert,
     floating,
+    packed,
     pair,
     promote,
     refuse,
@@ -141,7 +142,7 @@ def pow(input: Operand, exponent: Operand, *, out: Tensor | None = None) -> Tens
     if isinstance(exponent, TensorBase):
         x, y = promote(input, exponent)
         power = tensor_power(x, y, out)
-        return power if isinstance(input, TensorBase) else named(power, "PowBackward2")
+        return power if isinstance(input, TensorBase) else named(packed(power, out), "PowBackward2")
     if not isinstance(input, TensorBase):
         raise TypeError(f"pow(): argument 'input' or 'exponent' must be a Tensor, got {input} and {exponent}")
     exponent = number(exponent)
@@ -376,14 +377,16 @@ def masked_fill(input: Tensor, mask: Tensor, value: Operand, *, out: Tensor | No
         )
     dtype = input._array.dtype
     if not isinstance(value, TensorBase):
-        return named(apply(np.where, mask, wrap(number_as(value, dtype)), input, out=out), "MaskedFillBackward0")
+        filled = apply(np.where, mask, wrap(number_as(value, dtype)), input, out=out)
+        return named(packed(filled, out), "MaskedFillBackward0")
     if value._array.ndim:
         raise RuntimeError(
             "masked_fill only supports a 0-dimensional value tensor, but got tensor with "
             f"{value._array.ndim} dimension(s)."
         )
     number_as(value._array.item(), dtype)  # RuntimeError unless it fits
-    return named(apply(np.where, mask, convert(value, dtype), input, out=out), "MaskedFillBackward0")
+    filled = apply(np.where, mask, convert(value, dtype), input, out=out)
+    return named(packed(filled, out), "MaskedFillBackward0")
 
 
 absolute, negative, clip = abs, neg, clamp

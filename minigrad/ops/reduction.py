@@ -16,7 +16,17 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, as_array, named, wrap
 from minigrad.metadata import dtype as Dtype
 from minigrad.metadata import int64
-from minigrad.ops.arguments import Dims, as_dtype, axes_of, axis_of, floating, pair, require_tensor, type_name
+from minigrad.ops.arguments import (
+    Dims,
+    as_dtype,
+    axes_of,
+    axis_of,
+    floating,
+    packed,
+    pair,
+    require_tensor,
+    type_name,
+)
 from minigrad.ops.indexing import take_along
 from minigrad.ops.linalg import svd
 from minigrad.ops.numbers import Number, index_of, number
@@ -418,7 +428,7 @@ def truth(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np
     none = isinstance(dim, (tuple, list)) and not dim  # here alone an empty list means no dims
     axis = () if none else axes_of(dim, input._array.ndim)
     array = ufunc.reduce(input._array, axis=axis, keepdims=keepdim)
-    result = wrap(array.astype(np.uint8) if input._array.dtype == np.uint8 else array)
+    result = packed(wrap(array.astype(np.uint8) if input._array.dtype == np.uint8 else array), None)
     return apply(kernels.clone, result, out=out)
 
 
@@ -437,6 +447,7 @@ def sort(
     require_tensor(input, "sort")
     indices = order(input, dim, descending)
     values = named(take_along(input, indices, dim), "SortBackward0" if stable is None else "SortBackward1")
+    values._array = laid_as(values._array, input._array)
     return pair_written(_sort, values, indices, out)
 
 
@@ -454,10 +465,17 @@ def order(input: Tensor, dim: int, descending: bool) -> Tensor:
     if not array.ndim:
         return wrap(np.zeros((), np.int64))
     if not descending:
-        return wrap(np.argsort(array, axis, kind="stable"))
+        return wrap(laid_as(np.argsort(array, axis, kind="stable"), array))
     # The reverse of a stable ascending sort of the reversed array is a stable descending one.
     backwards = np.argsort(np.flip(array, axis), axis, kind="stable")
-    return wrap(np.copy(array.shape[axis] - 1 - np.flip(backwards, axis), order="C"))
+    return wrap(laid_as(array.shape[axis] - 1 - np.flip(backwards, axis), array))
+
+
+def laid_as(x: Any, like: Any) -> Any:
+    """A copy of x in the layout of an array of the same shape; contiguous where that is expanded."""
+    out = np.empty_like(like, x.dtype, "C" if 0 in like.strides else "K")
+    out[...] = x
+    return out
 
 
 @reduction

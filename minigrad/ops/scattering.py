@@ -9,7 +9,12 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import axis_of, require_tensor, type_name
+from minigrad.ops.arguments import (
+    axis_of,
+    packed,
+    require_tensor,
+    type_name,
+)
 from minigrad.ops.indexing import getitem, grid, rows
 from minigrad.ops.numbers import Number, number_as
 from minigrad.ops.pointwise import add, mul
@@ -61,7 +66,7 @@ def scatter(
         value = number_as(value, input._array.dtype)
     if not index._array.size:
         return apply(kernels.clone, input, out=out)
-    result = apply(kernels.put, input, value, index=where, out=out)
+    result = packed(apply(kernels.put, input, value, index=where, out=out), out)
     return named(result, f"ScatterBackward{int(not isinstance(src, TensorBase))}", input, src)
 
 
@@ -137,7 +142,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor |
         raise RuntimeError("Number of elements of source < number of ones in mask")
     flat = getitem(apply(kernels.reshape, source, shape=(source._array.size,)), slice(count))
     whole = input if input._array.shape == shape else apply(kernels.broadcast, input, shape=shape)
-    return named(apply(kernels.put, whole, flat, index=holds, out=out), "MaskedScatterBackward0", input, source)
+    result = packed(apply(kernels.put, whole, flat, index=holds, out=out), out)
+    return named(result, "MaskedScatterBackward0", input, source)
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
