@@ -35,7 +35,7 @@ class Plan:
 class Primitive:
     """A row of the table: a function on arrays, the name of its node, and a rule for each array argument."""
 
-    __slots__ = ("_wide", "each", "function", "in_single", "keeps", "name", "plans", "rules", "view")
+    __slots__ = ("_wide", "each", "function", "in_single", "keeps", "name", "packed", "plans", "rules", "view")
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Primitive:
         if packed:
             self.function = packing(self.function)
         self.name = name if "::" in name else f"{name}Backward{number}"
-        self.view, self.keeps = view, keeps
+        self.view, self.keeps, self.packed = view, keeps, packed
         self.each = rules.pop("each", None)  # the one rule of a function of any number of arrays
         self.rules = rules
         self.plans: dict[int, Plan] = {}
@@ -67,7 +67,9 @@ class Primitive:
             if self.in_single == "all":
                 rules = {name: in_single(rule) for name, rule in rules.items()}
             wide = Primitive(self.function, self.name, False, 0, rules, keeps=self.keeps)
-            wide.function, wide.name, wide._wide = in_single(self.function), self.name, wide
+            # The function as it is then: tracing puts others in their places.
+            function = in_single(lambda *arrays, **params: self.function(*arrays, **params))
+            wide.function, wide.name, wide._wide = function, self.name, wide
             self._wide = wide
         return self._wide
 

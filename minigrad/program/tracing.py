@@ -26,6 +26,7 @@ from minigrad.autograd.node import INTERNAL, TensorBase
 from minigrad.derivatives import table
 from minigrad.kernels import descend
 from minigrad.optim.optimizer import Optimizer
+from minigrad.primitive import packing
 from minigrad.program.origins import OPTIM, PACKAGE, Origins
 from minigrad.program.representation import Kind, Method, Statement, Storage, Trace, Value, check, mapped
 from minigrad.program.spellings import OPAQUE, READABLE
@@ -99,7 +100,7 @@ class Tracer(Origins):
         self.rows = [(row, row.function) for key, row in table.items() if hasattr(key, "__wrapped__")]
         for key, row in table.items():  # kernels by their dispatching form, which finds the symbols
             if hasattr(key, "__wrapped__"):
-                row.function = key
+                row.function = packing(key) if row.packed else key
         self.streams = {name: getattr(Stream, name) for name in DRAWS}
         for name, draw in self.streams.items():
             setattr(Stream, name, self.drawing(draw))
