@@ -12,6 +12,7 @@ import numpy as np
 from minigrad import kernels, ops
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
+from minigrad.autograd.hooks import Watch, elsewhere
 from minigrad.autograd.inplace import bump, check_inference, check_writable, in_place
 from minigrad.autograd.node import TensorBase
 from minigrad.ops import comparison, distributions, indexing, reduction, shaping
@@ -98,9 +99,13 @@ def of_shape(function: Callable[..., Tensor]) -> Callable[..., Any]:
             if not state.grad:
                 raise RuntimeError(f"{name} under no_grad would part the tensor from its history: use {name[:-1]}()")
         seen = function(self, *args, **kwargs)
-        self._array = seen._array
-        self._node = seen._node
+        before, self._array, self._node = self._node, seen._array, seen._node
         bump(self, name)
+        if self._view is not None:
+            self._view.version = self._counter[0]  # its node is up to date: nothing was written
+        if self._node is not None and before is not self._node and before is not None and before.watch is not None:
+            self._node.watch = Watch()  # hooks stay with the gradient in the old shape, as in PyTorch; so it is kept
+            self._node.watch.retained = None if before.watch.retained is None else elsewhere
         return self
 
     method.__name__ = name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -14,7 +13,7 @@ from minigrad import kernels, ops
 from minigrad.absent import AbsentAttributes
 from minigrad.autograd.grad_mode import Untracked, new_counter, state, unless_entered
 from minigrad.autograd.graph import apply, backward
-from minigrad.autograd.hooks import register_hook, register_post_accumulate_grad_hook, watch
+from minigrad.autograd.hooks import register_hook, register_post_accumulate_grad_hook, retain
 from minigrad.autograd.inplace import as_it_was, bump, check_writable, commit, refresh
 from minigrad.autograd.node import Array, Node, TensorBase, named, of_a_rule, tensor_class, wrap
 from minigrad.conversion import Conversions
@@ -229,7 +228,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self._node is not None:
-            watch(self).retained = weakref.ref(self)
+            retain(self)
 
     @property
     def retains_grad(self) -> bool:
@@ -242,6 +241,8 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         """Forget the history. RuntimeError for a view, which would get it back from its base."""
         if self._view is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._node is not None and self._node.watch is not None:
+            self._node.watch.move_to(self)
         self._node, self._requires_grad = None, False
         return self
 

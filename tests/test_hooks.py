@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from engines import lines
 from programs import both, function, leaf, plain
 
 import minigrad
@@ -106,6 +107,57 @@ def error_in_a_hook(T: Any) -> Any:
     ids=lambda program: program.__name__,
 )  # fmt: skip
 def test_hooks_are_those_of_torch(program: Any) -> None:
+    both(program)
+
+
+WRITTEN = """
+v = y[:, :2]; v.register_hook(H('v')); v.mul_(3); v.sum().backward()
+v = y[:, :2]; v.register_hook(H('v')); v.mul_(3); y.sum().backward()
+v = y[:, :2]; v.register_hook(H('v')); y.mul_(3); v.sum().backward()
+v = y[:, :2]; v.register_hook(H('v')); v.mul_(3); v.register_hook(H('w')); v.sum().backward()
+v = y.view(3); v.register_hook(H('v')); v.mul_(2); y.mul_(2); v.sum().backward()
+v = y.view(3); v.register_hook(H('v')); a = v * 1; y.mul_(2); (v * 1 + a).sum().backward()
+v = y.view(3); v.register_hook(H('v')); v[0] = 5.0; v.sum().backward()
+v = y.view(3); v.retain_grad(); a = v * 1; v.mul_(2); (v * 1 + a).sum().backward(); log.append(v.grad)
+v = y[:, :2]; v.retain_grad(); v.mul_(3); v.mul_(2); v.sum().backward(); log.append((v.grad, v.retains_grad))
+y.register_hook(H('y')); v = y[:, :2]; v.mul_(3); v.sum().backward()
+y.register_hook(H('y')); y.mul_(3); y.register_hook(H('z')); y.mul_(2); y.sum().backward()
+y.retain_grad(); v = y[:, :2]; v.mul_(3); y.sum().backward(); log.append(y.grad)
+y.retain_grad(); y.t_(); (y * y).sum().backward(); log.append((y.grad, y.retains_grad))
+y.retain_grad(); y.t_(); y.retain_grad(); (y * y).sum().backward(); log.append((y.grad, y.retains_grad))
+y.retain_grad(); y.squeeze_(); y.sum().backward(); log.append((y.grad, y.retains_grad))
+y.retain_grad(); y.unsqueeze_(0); y.sum().backward(); log.append((y.grad, y.retains_grad))
+y.retain_grad(); y.transpose_(0, 1); y.sum().backward(); log.append((y.grad, y.retains_grad))
+y.t_(); y.retain_grad(); (y * y).sum().backward(); log.append((y.grad, y.retains_grad))
+y.register_hook(H('y')); y.squeeze_(0); y.sum().backward()
+y.register_hook(H('y')); y.swapaxes_(0, 1); (y * y).sum().backward()
+v = y[:, :2]; v.retain_grad(); v.t_(); (v * v).sum().backward(); log.append((v.grad, v.retains_grad))
+v = y[:, :2]; v.register_hook(H('v')); v.t_(); (v * v).sum().backward()
+v = y[:, :2]; v.t_(); v.mul_(2); (y * y).sum().backward()
+v = y[:, :2]; y.t_(); (v * v).sum().backward()
+y.register_hook(H('y')); y.detach_(); y.requires_grad_(); (y * 2).sum().backward(); log.append(y.grad)
+x.register_hook(H('x')); x.detach_(); x.requires_grad_(); (x * 2).sum().backward()
+y.sum().backward(inputs=[y]); log.append((y.grad, y.retains_grad))
+y = x + 2; y.sum().backward(inputs=[y]); y.sum().backward(); log.append(y.grad)
+y = x + 2; y.sum().backward(inputs=[y]); T.autograd.grad(y.sum(), y); log.append(y.grad)
+y.sum().backward(inputs=[y, x]); log.append((y.grad, y.retains_grad))
+y.register_hook(H('y')); y.sum().backward(inputs=[y]); log.append((y.grad, y.retains_grad))
+y.retain_grad(); y.sum().backward(inputs=y); log.append((y.grad, y.retains_grad))
+v = y[:, :2]; v.sum().backward(inputs=[v]); v.mul_(2); v.sum().backward(); log.append(v.grad)
+"""
+
+
+@pytest.mark.parametrize("line", lines(WRITTEN))
+def test_hooks_and_retained_gradients_of_what_is_written_to(line: str) -> None:
+    """H(name) makes a hook that notes the gradient and doubles it; y is a result of shape (1, 3) of the leaf x."""
+
+    def program(T: Any) -> Any:
+        log: list[Any] = []
+        x = leaf(T, 1.0, 2.0, 3.0)
+        names = {"T": T, "x": x, "y": x[None] * 1, "log": log}
+        exec(line, names | {"H": lambda name: lambda g: (log.append((name, plain(g))), g * 2)[1]})
+        return log, x.grad
+
     both(program)
 
 

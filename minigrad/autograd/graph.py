@@ -23,7 +23,7 @@ from minigrad.autograd import grad_mode
 from minigrad.autograd import node as nodes
 from minigrad.autograd.anomaly_mode import Anomaly
 from minigrad.autograd.grad_mode import call, new_counter, quietly, state, unless_entered
-from minigrad.autograd.hooks import Watch, users_code
+from minigrad.autograd.hooks import Watch, retain, users_code
 from minigrad.autograd.inplace import check_writable, join, refresh, write_out
 from minigrad.autograd.node import (
     NOTHING,
@@ -323,6 +323,9 @@ def backward(
         wanted = {edge_of(x, i): x for i, x in enumerate(sequence_of(inputs))}
         if not wanted:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        for x in wanted.values():
+            if x._node is not None:  # from now on, as in PyTorch
+                retain(x)
 
     deliver = functools.partial(accumulate, create_graph, taken) if Watch.any_leaf else None
     for edge, g in run_sweep(seeds, retain_graph, create_graph, wanted or None, deliver).items():

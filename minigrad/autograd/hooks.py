@@ -73,7 +73,14 @@ class Watch:
     def __init__(self) -> None:
         self.hooks: Hooks = OrderedDict()
         self.after: Hooks = OrderedDict()  # of a leaf, called when its .grad is up to date
-        self.retained: weakref.ref[Tensor] | None = None
+        self.retained: Callable[[], Tensor | None] | None = None  # a weak reference
+
+    def move_to(self, leaf: Tensor) -> None:
+        """Let the hooks be those of a leaf that the tensor has become."""
+        if self.hooks:
+            leaf.watch = Watch()
+            leaf.watch.hooks = self.hooks
+            Watch.any_leaf = True
 
     def run(self, g: Any) -> Any:
         """The gradient that the hooks make of `g`, an array, or a Tensor where the sweep is recorded."""
@@ -94,6 +101,17 @@ class Watch:
         with users_code():
             for hook in [*self.after.values()]:
                 hook(leaf)
+
+
+def elsewhere() -> None:
+    """As `retained` of a tensor whose gradient an earlier node of its keeps."""
+
+
+def retain(tensor: Tensor) -> None:
+    """Let the sweep keep the gradient of a result."""
+    found = watch(tensor)
+    if found.retained is None:
+        found.retained = weakref.ref(tensor)
 
 
 class users_code:

@@ -62,9 +62,14 @@ def refresh(view: TensorBase) -> None:
         if not link.recorded and view._node is not None:
             raise unrecorded_view(view, "its base or another view of its base has been")
         if base._requires_grad and link.recorded:
-            params = {"geometry": geometry(view._array, base._array)}
-            set_node(view, record(table[strided], (base,), (base._array,), params, 1, None, view._counter))
+            set_node(view, strided_node(view, base))
         link.version = version  # now, since another thread that finds it takes the node for up to date
+
+
+def strided_node(view: TensorBase, base: Tensor) -> Node | None:
+    """A node that takes a view out of the base as it is now."""
+    params = {"geometry": geometry(view._array, base._array)}
+    return record(table[strided], (base,), (base._array,), params, 1, None, view._counter)
 
 
 def set_node(tensor: TensorBase, node: Node | None) -> None:
@@ -276,9 +281,14 @@ def any_requires_grad(values: tuple[Any, ...]) -> bool:
 
 
 def as_it_was(tensor: Tensor) -> Tensor:
-    """The value before a write, with its history."""
+    """The value before a write, with its history.
+
+    Without the hooks of a view: in PyTorch what is written to a view takes the way of its base.
+    """
     before = wrap(tensor._array.copy())
     before._node, before._requires_grad = tensor._node, tensor._requires_grad
+    if tensor._view is not None and tensor._node is not None and tensor._node.watch is not None:
+        before._node = strided_node(tensor, tensor._view.base)
     return before
 
 
