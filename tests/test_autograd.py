@@ -165,3 +165,23 @@ def test_random_graphs(names: list[str], random: Any) -> None:
         ours, theirs = program(minigrad), program(torch)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("gradient", [[1.0, 1.0], (1.0,), 1.0, "a", "ab", np.ones(2), (), [[1.0, 1.0]]])
+def test_what_is_no_gradient(gradient: Any) -> None:
+    """The error, and the beginning of its message."""
+    for several in (False, True):
+        found = []
+        for T in (minigrad, torch):
+            y = T.ones(2, requires_grad=True) * 2
+            with pytest.raises((TypeError, RuntimeError)) as error:
+                T.autograd.backward([y] if several else y, gradient)
+            found.append((error.type, str(error.value)[:25]))
+        assert found[0] == found[1]
+
+
+def test_one_gradient_for_a_list_of_one() -> None:
+    for T in (minigrad, torch):
+        x = T.ones(2, requires_grad=True)
+        T.autograd.backward([x * 2], T.ones(2))
+        assert x.grad.tolist() == [2, 2]

@@ -284,8 +284,7 @@ def seed(output: Tensor, gradient: Tensor | None, i: int, create_graph: bool) ->
             return ONE[array.dtype]
         one = np.ones(array.shape, array.dtype)
         return wrap(one) if create_graph else one
-    if not isinstance(gradient, TensorBase):
-        raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+    check_gradients((gradient,))
     if gradient._array.shape != array.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and output[{i}] has a shape of "
@@ -293,6 +292,13 @@ def seed(output: Tensor, gradient: Tensor | None, i: int, create_graph: bool) ->
         )
     gradient = gradient.to(output.dtype)
     return gradient if create_graph else gradient._array
+
+
+def check_gradients(gradients: Sequence[Any]) -> None:
+    """TypeError for a gradient that is neither a Tensor nor None."""
+    for g in gradients:
+        if g is not None and not isinstance(g, TensorBase):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
 
 
 def backward(
@@ -395,10 +401,12 @@ def seeds_of(outputs: Any, gradients: Any, create_graph: bool) -> tuple[Seeds, s
     """The roots of a sweep with their gradients, and the ids of the arrays that belong to the caller."""
     if isinstance(outputs, TensorBase):
         outputs = (outputs,)
-        gradients = (gradients,) if gradients is None or isinstance(gradients, TensorBase) else gradients
-    elif gradients is None:
-        gradients = [None] * len(outputs)
+    if gradients is None:
+        gradients = (None,) * len(outputs)
+    else:
+        gradients = (gradients,) if isinstance(gradients, TensorBase) else tuple(gradients)
     if len(gradients) != len(outputs):
+        check_gradients(gradients[: len(outputs)])
         raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
     seeds: Seeds = []
     taken: set[int] = set()
