@@ -126,6 +126,10 @@ PROGRAMS = {
     "TensorDataset of arrays": lambda T: T.utils.data.TensorDataset(np.ones(2)),
     "batch sampler": lambda T: list(T.utils.data.DataLoader([1, 2, 3], batch_sampler=[[2, 0], [1]])),
     "BatchSampler": lambda T: list(T.utils.data.BatchSampler(range(5), 2, drop_last=True)),
+    "strings of NumPy": lambda T: list(
+        T.utils.data.DataLoader([(np.str_("a"), 1.0), (np.str_("b"), 2.0)], batch_size=2)
+    ),
+    "strings of NumPy, alone": lambda T: list(T.utils.data.DataLoader([np.str_("a"), np.str_("b")], batch_size=None)),
     "nothing": lambda T: list(T.utils.data.DataLoader([], batch_size=2)),
     "nothing, shuffled": lambda T: T.utils.data.DataLoader([], shuffle=True),
     "sampler and shuffle": lambda T: T.utils.data.DataLoader([1], shuffle=True, sampler=[0]),

@@ -26,14 +26,14 @@ def default_collate(batch: Sequence[Any]) -> Any:
     first = batch[0]
     if isinstance(first, TensorBase):
         return stack(batch)
+    if isinstance(first, (str, bytes)):  # NumPy's strings too
+        return batch
     if isinstance(first, (np.ndarray, np.generic)):
         return stack([as_tensor(np.asarray(x)) for x in batch])
     if isinstance(first, float):
         return tensor(batch, dtype=float64)
     if isinstance(first, int):
         return tensor(batch)
-    if isinstance(first, (str, bytes)):
-        return batch
     if isinstance(first, Mapping):
         return {key: default_collate([sample[key] for sample in batch]) for key in first}
     if isinstance(first, Sequence):
@@ -49,7 +49,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 def default_convert(sample: Any) -> Any:
     """A sample where there are no batches: arrays become tensors, tuples lists; all else stays."""
-    if isinstance(sample, (np.ndarray, np.generic)):
+    if isinstance(sample, (np.ndarray, np.generic)) and not isinstance(sample, (str, bytes)):
         return as_tensor(np.asarray(sample))
     if isinstance(sample, Mapping):
         return {key: default_convert(value) for key, value in sample.items()}
