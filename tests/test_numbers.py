@@ -80,6 +80,7 @@ COMPUTING: dict[str, Call] = {
     "leaky_relu": lambda T, x, n: T.nn.functional.leaky_relu(-x, n),
     "elu": lambda T, x, n: T.nn.functional.elu(1 - x, n) if math.isfinite(n) else 0,
     "softplus": lambda T, x, n: T.nn.functional.softplus(x, 1.0, n),
+    "cross_entropy": lambda T, x, n: T.nn.functional.cross_entropy(x, T.tensor([0, 1]), label_smoothing=n),
     "hardtanh": lambda T, x, n: T.nn.functional.hardtanh(x, 0, n),
     "mul_": method("mul_"),
     "sub_": method("sub_"),

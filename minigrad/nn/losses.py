@@ -14,7 +14,7 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, wrap
 from minigrad.ops import abs, log_softmax, masked_fill, mean, mul, square, sub, sum
 from minigrad.ops.arguments import convert, not_a_tensor, promote_dtypes, require_tensor, type_name
-from minigrad.ops.distributions import whole
+from minigrad.ops.distributions import real, whole
 from minigrad.tensor import Tensor
 
 __all__ = [
@@ -239,6 +239,7 @@ def cross_entropy(
     require_tensor(input, "cross_entropy_loss")
     require_tensor(target, "cross_entropy_loss", "target")
     ignore_index = whole(ignore_index, "cross_entropy_loss", "ignore_index")
+    label_smoothing = real(label_smoothing, "cross_entropy_loss", "label_smoothing")
     if label_smoothing > 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     dim = 0 if input._array.ndim == 1 else 1
