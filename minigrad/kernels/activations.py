@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from minigrad.kernels.layout import Array, dispatched
-from minigrad.kernels.numeric import expit
+from minigrad.kernels.numeric import expit, sigmoid
 
 _erfc = np.frompyfunc(math.erfc, 1, 1)  # NumPy has none
 
@@ -61,7 +61,8 @@ def gelu(x: Array) -> Array:
 @dispatched
 def normal_cdf(x: Array) -> Array:
     """The distribution function of the standard normal numbers."""
-    return np.asarray(0.5 * _erfc(x.astype(np.float64) * -math.sqrt(0.5))).astype(x.dtype)
+    complement = np.asarray(_erfc(x.astype(np.float64) * -math.sqrt(0.5)), np.float64)
+    return (0.5 * complement).astype(x.dtype)
 
 
 def normal_density(x: Array) -> Array:
@@ -75,7 +76,7 @@ def gelu_rule(g: Array, x: Array) -> Array:
 @dispatched
 def gelu_tanh(x: Array) -> Array:
     """The approximation of gelu by tanh: x * (1 + tanh(u)) / 2, which is x * sigmoid(2 * u)."""
-    return x * expit(twice_cubic(x))
+    return x * sigmoid(twice_cubic(x))
 
 
 def twice_cubic(x: Array) -> Array:
@@ -83,10 +84,11 @@ def twice_cubic(x: Array) -> Array:
 
 
 def gelu_tanh_rule(g: Array, x: Array) -> Array:
-    x = np.where(x > 30, 30, np.where(x < -30, -30, x))  # beyond, it is 1 or 0, and powers of x would overflow
+    x = np.minimum(np.maximum(x, -30), 30)  # beyond, it is 0 or 1, and powers of x would overflow
     u = twice_cubic(x)
     slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * (x * x))
-    return g * (expit(u) + x * (expit(u) * expit(-u)) * slope)
+    s = expit(u)
+    return g * (s + x * (s * expit(-u)) * slope)
 
 
 @dispatched
