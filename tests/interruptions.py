@@ -23,7 +23,7 @@ class Place:
         self.count = 0
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        if frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code.co_filename.startswith((PACKAGE, "<compiled")):
             if self.count == self.number:
                 self.count += 1
                 sys.setprofile(None)

@@ -22,7 +22,12 @@ def test_damaged_files_load_or_are_refused(name: str, seed: int) -> None:
 
 
 def load(program: bytes, prefix: bytes = b"\x80\x02") -> object:
-    records = {"a/data.pkl": prefix + program + b".", "a/version": b"3\n", "a/byteorder": b"little"}
+    records = {
+        "a/data.pkl": prefix + program + b".",
+        "a/data/0": bytes(4),
+        "a/version": b"3\n",
+        "a/byteorder": b"little",
+    }
     return torch.load(io.BytesIO(zipped(records)))
 
 
@@ -32,10 +37,20 @@ def text(s: str) -> bytes:
 
 DEEP = b")" + b"\x85" * 200_000
 WIDE = b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(100))  # 2**100 items in 400 bytes
+LISTS = b"](]q\x00" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(100)) + b"e"  # as wide
 LARGE = b"\x8b" + (10**5).to_bytes(4, "little") + b"\x7f" * 10**5  # an integer of a hundred thousand bytes
 STORAGE = b"ctorch\nFloatStorage\n"
 PARAMETER = b"ctorch._utils\n_rebuild_parameter_with_state\n"
-VALUES = {"deep": DEEP, "wide": WIDE, "large": LARGE, "list": b"](" + WIDE + b"e", "text": text("x" * 10**5)}
+TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") + STORAGE + text("0") + text("cpu") + b"K\x01tQ"
+TYPED = b"ctorch._tensor\n_rebuild_from_type_v2\n("
+VALUES = {
+    "deep": DEEP,
+    "wide": WIDE,
+    "large": LARGE,
+    "lists": LISTS,
+    "list": b"](" + WIDE + b"e",
+    "text": text("x" * 10**5),
+}
 PLACES = {  # where a file can put a value that is hashed, compared or shown
     "key of a storage": b"(" + text("storage") + STORAGE + b"%s" + text("cpu") + b"K\x01tQ",
     "word of a storage": b"(%s" + STORAGE + text("0") + text("cpu") + b"K\x01tQ",
@@ -62,8 +77,19 @@ PLACES = {  # where a file can put a value that is hashed, compared or shown
     "complex": b"cbuiltins\ncomplex\n%s\x85R",
     "name": b"ctorch\nx" + b"y" * 10**5 + b"\n0%s",
     "module": b"c" + b"y" * 10**5 + b"\nx\n0%s",
-    "size of a tensor": b"ctorch._utils\n_rebuild_tensor_v2\n(" + b"(" + text("storage") + STORAGE + text("0")
-    + text("cpu") + b"K\x01tQK\x00%s\x85K\x01\x85\x89NtR",
+    "size of a tensor": TENSOR + b"K\x00%s\x85K\x01\x85\x89NtR",
+    "offset of a tensor": TENSOR + b"%sK\x01\x85K\x01\x85\x89NtR",
+    "strides of a tensor": TENSOR + b"K\x00K\x01\x85%s\x89NtR",
+    "requires_grad of a tensor": TENSOR + b"K\x00K\x01\x85K\x01\x85%sNtR",
+    "hooks of a tensor": TENSOR + b"K\x00K\x01\x85K\x01\x85\x89%stR",
+    "metadata of a tensor": TENSOR + b"K\x00K\x01\x85K\x01\x85\x89N%stR",
+    "key in the metadata of a tensor": TENSOR + b"K\x00K\x01\x85K\x01\x85\x89N}%sK\x01stR",
+    "function of a typed tensor": TYPED + b"%sctorch\nTensor\n)}tR",
+    "class of a typed tensor": TYPED + b"ctorch._utils\n_rebuild_tensor_v2\n%s)}tR",
+    "arguments of a typed tensor": TYPED + b"ctorch._utils\n_rebuild_tensor_v2\nctorch\nTensor\n%s}tR",
+    "data of a parameter": PARAMETER + b"(%s\x89N}tR",
+    "requires_grad of a parameter": PARAMETER + b"(" + TENSOR + b"K\x00K\x01\x85K\x01\x85\x89NtR%sN}tR",
+    "attribute of a parameter": PARAMETER + b"(" + TENSOR + b"K\x00K\x01\x85K\x01\x85\x89NtR\x89N}%sK\x01stR",
     "state of a parameter": PARAMETER + b"(K\x01\x89N%stR",
 }  # fmt: skip
 

@@ -96,6 +96,55 @@ def test_a_handler_finds_the_modes_of_the_program() -> None:
     assert everywhere(prepare) > 20
 
 
+def test_a_handler_calls_the_compiled_function_that_it_interrupts() -> None:
+    @torch.compile
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return ((x * 2 + 1) * (x - 3)).exp().sum(0) * x.mean()
+
+    x, y = torch.full((3, 3), 0.5), torch.full((3, 3), 0.25)
+    want = f(x).tolist(), f(y).tolist()
+    f(x)
+    found = []
+
+    def prepare() -> tuple[Work, Work, Work]:
+        def check() -> None:
+            assert (found[1], found[0]) == want
+
+        found.clear()
+        return lambda: found.append(f(x).tolist()), lambda: found.append(f(y).tolist()), check
+
+    assert everywhere(prepare) > 10
+
+
+def test_a_handler_goes_back_through_a_compiled_function() -> None:
+    @torch.compile
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return (x * x).exp().sum()
+
+    for _ in range(2):
+        f(torch.ones(2, requires_grad=True)).backward()
+    refused = []
+
+    def prepare() -> tuple[Work, Work, Work]:
+        x, y = torch.zeros(2, requires_grad=True), torch.ones(2, requires_grad=True)
+        a, b = f(x), f(y)
+
+        def handler() -> None:
+            try:
+                b.backward()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+        def check() -> None:
+            assert x.grad.tolist() == [0, 0]
+            assert y.grad is None or np.allclose(y.grad, 2 * np.e)
+
+        return a.backward, handler, check
+
+    assert everywhere(prepare) > 10
+    assert all("in the midst" in text for text in refused)
+
+
 def test_a_real_signal() -> None:
     x, done, failed = torch.randn(200, 200), [], []
 

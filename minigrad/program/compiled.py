@@ -111,7 +111,8 @@ class Programs:
                 try:
                     result = state.quiet(runs[0][0], args, kwargs)
                 except RuntimeError as error:
-                    result = unless_entered(error)(runs[0][0], args, kwargs)
+                    unless_entered(error)
+                    return self.model(*args, **kwargs)  # a signal handler, perhaps in the midst of this program
                 if result is not MISS:
                     return result
             return self.other(args, kwargs)

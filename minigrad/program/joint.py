@@ -125,7 +125,8 @@ def backward_program(
 
 
 def compiled_function(program: Backward, saves: bool, reached: list[list[bool]]) -> type[Function]:
-    busy = threading.Lock()  # the program's buffers serve one call at a time
+    busy = threading.RLock()  # the program's buffers serve one call at a time
+    running: list[bool] = []  # whether this thread, which has the lock, is running it
 
     class CompiledFunction(Function):
         """The node of a compiled forward pass; PyTorch's name."""
@@ -150,7 +151,13 @@ def compiled_function(program: Backward, saves: bool, reached: list[list[bool]])
                 for g, like in zip(given, ctx.shapes, strict=True)
             ]
             with busy:
-                found = program(ctx.arrays, arrays)
+                if running:
+                    raise RuntimeError("a signal handler can't run the compiled backward pass it came in the midst of")
+                running.append(True)
+                try:
+                    found = program(ctx.arrays, arrays)
+                finally:
+                    running.clear()
             wanted = [any(below) for below in zip(*used, strict=True)]
             return *(None,) * 5, *(
                 wrap(x) if want and x is not None else None for x, want in zip(found, wanted, strict=True)

@@ -80,13 +80,13 @@ def rebuild_tensor(
     steps = [step * dtype.itemsize for step in stride]
     array: Array = np.ndarray(size, dtype.numpy, storage.data, offset * dtype.itemsize, steps)
     tensor = wrap(array, storage.counter)
-    tensor.requires_grad = requires_grad
+    tensor.requires_grad = flag(requires_grad)
     return tensor
 
 
 def rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any = ()) -> Parameter:
     """A parameter, with the attributes that a user gave it."""
-    parameter = Parameter(data, requires_grad)
+    parameter = Parameter(data, flag(requires_grad))
     parameter.__dict__.update(attributes(state))
     return parameter
 
@@ -100,6 +100,13 @@ def rebuild_typed(function: Callable[..., Tensor], cls: type[Tensor], args: Any,
         tensor.__class__ = cls
     tensor.__dict__.update(attributes(state))
     return tensor
+
+
+def flag(x: Any) -> bool:
+    """A value of requires_grad. RuntimeError where it is none."""
+    if type(x) is not bool:
+        raise RuntimeError(f"{DAMAGED}: requires_grad must be a bool, not {brief(x)}")
+    return x
 
 
 def attributes(state: Any) -> dict[str, Any]:
