@@ -147,11 +147,72 @@ def put_slice(g: Array, *, index: Any, shape: Shape) -> Array:
 
 
 @dispatched
-def take(x: Array, *, index: Any) -> Array:
-    """x[index] where masks or arrays of ints are among the indices: a copy."""
-    if type(index) is ndarray and index.dtype.kind != "b" and x.ndim and x.flags.c_contiguous:
-        return x.take(index, 0)  # rows, in a third of the time
-    return x[index]
+def take(x: Array, *, index: Any, packed: bool = False) -> Array:
+    """x[index] where masks or arrays of ints stand beside whole dims: a copy, laid out as PyTorch's, or `packed`."""
+    entries = index if type(index) is tuple else (index,)
+    if not entries or not x.ndim:
+        return x[index]
+    packed = packed or all([type(i) is slice or i.flags.c_contiguous for i in (x, *entries)])
+    single = entries[-1].dtype.kind != "b" and all([type(i) is slice for i in entries[:-1]])
+    if packed and single and x.flags.c_contiguous:
+        return x.take(entries[-1], len(entries) - 1)  # rows or columns, in a third of the time
+    out = x[index]
+    if packed:
+        return out if out.flags.c_contiguous else out.copy()
+    axes = order_of_places(x, entries, out.shape)
+    slowest_first = out.transpose(axes)
+    return out if slowest_first.flags.c_contiguous else slowest_first.copy().transpose(inverse(axes))
+
+
+def order_of_places(x: Array, entries: tuple[Any, ...], shape: Shape) -> Shape:
+    """The order of the dims of x[index] in memory, slowest first, in which PyTorch's kernel goes through them."""
+    arrays = [k for k, i in enumerate(entries) if type(i) is not slice]
+    widths = [i.ndim if type(i) is not slice and i.dtype.kind == "b" else 1 for i in entries]
+    starts = [*itertools.accumulate(widths, initial=0)]
+    rest = [n for k, i in enumerate(entries) if type(i) is slice for n in [x.strides[starts[k]]]]
+    rest += x.strides[starts[-1] :]
+    beside = arrays[-1] - arrays[0] < len(arrays)
+    before = arrays[0] if beside else 0
+    count = len(shape) - len(rest)  # of the dims that the arrays give
+    operands = [(*rest[:before], *(0,) * count, *rest[before:])]
+    for k in arrays:
+        i = entries[k]
+        own = (8,) if i.dtype.kind == "b" else i.strides
+        own = (0,) * (count - len(own)) + tuple(own)
+        sides = (1,) * count if i.dtype.kind == "b" else (1,) * (count - i.ndim) + i.shape
+        own = tuple(0 if n == 1 != m else s for s, n, m in zip(own, sides, shape[before:], strict=False))
+        operands.append((0,) * before + own + (0,) * (len(rest) - before))
+    return iteration_order(shape, operands)
+
+
+def iteration_order(shape: Shape, operands: Sequence[Shape]) -> Shape:
+    """The order of dims, slowest first, in which PyTorch goes through operands of these strides: that of the result.
+
+    The dims are sorted by the strides of the first operand that tells two of them apart, and stay where none does
+    (TensorIterator::reorder_dimensions).
+    """
+
+    def outer(i: int, j: int) -> int:
+        """Whether dim i goes outside of dim j (1), inside (-1), or either way (0)."""
+        for strides in operands:
+            if strides[i] and strides[j]:
+                if strides[i] != strides[j]:
+                    return 1 if strides[i] > strides[j] else -1
+                if shape[i] > shape[j]:
+                    return 1
+        return 0
+
+    order = [*range(len(shape) - 1, -1, -1)]  # fastest first
+    for last in range(1, len(order)):
+        at = last
+        for i in range(last - 1, -1, -1):
+            found = outer(order[i], order[at])
+            if found > 0:
+                order[i], order[at] = order[at], order[i]
+                at = i
+            elif found < 0:
+                break
+    return tuple(order[::-1])
 
 
 def picked(x: Array, index: Any) -> Array:
@@ -194,7 +255,7 @@ def embedding_rule(g: Array, x_shape: Shape, index: Array, padding: int | None) 
 @dispatched
 def put(x: Array, y: Array, *, index: Any) -> Array:
     """A copy of x with x[index] = y."""
-    out = np.array(x)
+    out = x.copy() if 0 in x.strides else x.copy("K")
     out[index] = y
     return out
 

@@ -60,7 +60,8 @@ def array_index(array: Any) -> Any:
         raise IndexError(
             f"tensors used as indices must be long, int, byte or bool tensors, got {array.dtype}: convert with .long()"
         )
-    return array.copy() if array.ndim else array.item()  # a copy: the backward pass needs the index as it was
+    # A copy, as the backward pass needs the index as it was; in its layout, which decides on that of the result.
+    return array.copy("K") if array.ndim else array.item()
 
 
 def from_sequence(data: Any) -> Any:
@@ -301,7 +302,7 @@ def take_along(input: Tensor, indices: Tensor, dim: int) -> Tensor:
     """The elements of `input` at `indices` along `dim`; the indices of the other dims are those of `indices`."""
     if not input._array.ndim:
         return apply(kernels.take, input, index=())
-    return apply(kernels.take, input, index=grid(indices._array.copy(), axis_of(dim, input._array.ndim)))
+    return apply(kernels.take, input, index=grid(indices._array.copy(), axis_of(dim, input._array.ndim)), packed=True)
 
 
 def grid(indices: Any, axis: int) -> tuple[Any, ...]:
@@ -363,7 +364,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
         if count != 1:
             raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {count} value(s)")
         return named(apply(kernels.clone, input, out=out), "IndexSelectBackward0")
-    picked = named(apply(kernels.take, input, index=places), "IndexSelectBackward0")
+    picked = named(apply(kernels.take, input, index=places, packed=True), "IndexSelectBackward0")
     return picked if out is None else apply(kernels.clone, picked, out=out)
 
 
