@@ -258,7 +258,7 @@ def same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     messages = ours.pop("message", ""), theirs.pop("message", "")
     if any(text in messages[1] for text in REFUSED) or ("too many indices" in messages[1] and "raised" in ours):
         return
-    if "raised" not in theirs and ("is out of bounds" in messages[0] or 0 in theirs["shape"] and "raised" in ours):
+    if "raised" not in theirs and ("is out of bounds" in messages[0] or (0 in theirs["shape"] and "raised" in ours)):
         return  # torch does not look at places where another dim is empty
     for key in ours.keys() | theirs.keys():
         if key == "warned" and "raised" in theirs:

@@ -152,8 +152,8 @@ def take(x: Array, *, index: Any, packed: bool = False) -> Array:
     entries = index if type(index) is tuple else (index,)
     if not entries or not x.ndim:
         return x[index]
-    packed = packed or all([type(i) is slice or i.flags.c_contiguous for i in (x, *entries)])
-    single = entries[-1].dtype.kind != "b" and all([type(i) is slice for i in entries[:-1]])
+    packed = packed or all(type(i) is slice or i.flags.c_contiguous for i in (x, *entries))
+    single = entries[-1].dtype.kind != "b" and all(type(i) is slice for i in entries[:-1])
     if packed and single and x.flags.c_contiguous:
         return x.take(entries[-1], len(entries) - 1)  # rows or columns, in a third of the time
     out = x[index]
