@@ -4,6 +4,7 @@
 result. All numbers are small integers, so that they are equal to the last bit in whatever order they are added up.
 """
 
+import re
 import warnings
 from collections import deque
 from dataclasses import dataclass
@@ -302,6 +303,32 @@ def writes(draw: st.DrawFn) -> tuple[Case, Any, str]:
 def test_write(drawn: tuple[Case, Any, str]) -> None:
     case, value, how = drawn
     same(outcome(write, ENGINE, case, value, how), outcome(write, torch, case, value, how))
+
+
+# One of each kind that a draw may miss: read where there is no `=`, else written.
+EXAMPLES = """
+x[:, [0, 1], ..., [1, 2]]                   x[:, True, :, -1]                 x[[1.5]]
+x[np.zeros((2, 0), bool)]                   x[T.zeros(0, dtype=T.bool)]       x[T.tensor([[0, 1], [1, 0]]).t()]
+x[:, [0, 1], ..., [1, 2]] = T.eye(2)        x[:, True, :, -1] = T.ones(2, 1, 3)
+x[False] = 3                                x[False] = T.ones(5)              x[False] = "a"
+x[x == 0] = T.ones(5, 3)                    x[[]] = T.ones(5, 0, 3, 4)        x[[0, 1]] = T.ones(5, 1, 3, 4)
+x[:, 0:0][:, :, [0, 1]] = T.ones(5, 2, 0)   x[T.tensor(True)] = T.tensor(7)   x[x > 2] = T.tensor([[7]])
+i[i > 2] = T.tensor(2.5)                    i[i > 2] = T.tensor(1e30)         i[i > 2] = T.tensor(float("nan"))
+i[[9]] = T.ones(3)                          i[[9]] = T.tensor([1, 2])         i[[0, 1], [0, 1, 2]] = T.ones(7, 7)
+"""
+
+
+@pytest.mark.parametrize("text", [text for text in re.split(r"\n| {3,}", EXAMPLES) if text])
+def test_example(text: str) -> None:
+    def run(T: Any) -> dict[str, Any]:
+        names = {"T": T, "np": np, "x": T.arange(24.0).reshape(2, 3, 4), "i": T.arange(24).reshape(2, 3, 4)}
+        whole = names[text[0]]
+        if " = " not in text:
+            return told(eval(text, names), whole)
+        exec(text, names)
+        return told(whole, whole) | {"version": whole._version}
+
+    same(outcome(run, ENGINE), outcome(run, torch))
 
 
 PICKING = {
