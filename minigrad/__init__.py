@@ -29,6 +29,7 @@ from minigrad.legacy import (
 )
 from minigrad.metadata import (
     Size,
+    contiguous_format,
     device,
     dtype,
     float16,
@@ -39,7 +40,11 @@ from minigrad.metadata import (
     int16,
     int32,
     int64,
+    layout,
+    memory_format,
+    preserve_format,
     set_default_dtype,
+    strided,
     uint8,
 )
 from minigrad.metadata import bool_ as bool

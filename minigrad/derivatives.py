@@ -76,6 +76,7 @@ from minigrad.kernels import (
     power,
     put,
     put_diagonal,
+    put_reduced,
     put_slice,
     put_strided,
     relu,
@@ -381,8 +382,8 @@ primitive(contiguous, "Clone", x=lambda g: g)
 primitive(fill, "torch::autograd::CopyBackwards", x=lambda g: np.zeros_like(g), y=lambda g: g)
 
 _constant: Any
-for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.invert, np.isfinite,
-                  close):
+for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.left_shift, np.right_shift,
+                  np.logical_xor, np.invert, np.isfinite, close):
     primitive(_constant, "")
 
 # reductions
@@ -442,6 +443,7 @@ primitive(scatter, "IndexBackward", keeps=True, x=lambda g, index: take(g, index
 primitive(embedding, "Embedding", keeps=True, x=embedding_rule)
 primitive(put, "IndexPut", keeps=True, x=lambda g, index: put(g, 0, index=index),
           y=lambda g, index: picked(g, index))
+primitive(put_reduced, "torch::autograd::NotImplemented", x=no_derivative("scatter"), y=no_derivative("scatter"))
 primitive(strided, "AsStrided", x=lambda g, geometry: scatter_strided(g, geometry=geometry))
 primitive(scatter_strided, "AsStridedBackward", x=lambda g, geometry: strided(g, geometry=geometry))
 primitive(put_strided, "torch::autograd::CopySlices", keeps=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from minigrad.autograd.node import TensorBase
+from minigrad.metadata import contiguous_format, memory_format
 from minigrad.ops.exchange import CPU_DEVICE, export
 from minigrad.storage import TypedStorage, UntypedStorage, address, memory, owner, strides
 
@@ -21,6 +22,12 @@ class Memory(TensorBase):
         """How many elements apart neighbours along each dim, or one dim, lie in memory."""
         steps = strides(self._array)
         return steps if dim is None else steps[cast("Tensor", self)._axis(dim)]
+
+    def is_contiguous(self, memory_format: memory_format = contiguous_format) -> bool:
+        """Whether the elements lie in memory in the order of the indices."""
+        if type(memory_format) is not type(contiguous_format):
+            raise TypeError(f"is_contiguous(): argument 'memory_format' must be torch.memory_format: {memory_format}")
+        return bool(self._array.flags.c_contiguous)
 
     def storage_offset(self) -> int:
         """How many elements into its storage the tensor begins."""

@@ -45,6 +45,43 @@ int32 = dtype("int32", "IntTensor")
 int64 = dtype("int64", "LongTensor")
 bool_ = dtype("bool", "BoolTensor")
 
+
+class memory_format:
+    """How a copy lies in memory: in the order of the indices, or in that of what is copied."""
+
+    __module__ = "minigrad"
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+class layout(memory_format):
+    """How a tensor is stored. All are strided."""
+
+    __slots__ = ()
+
+
+contiguous_format, preserve_format = memory_format("contiguous_format"), memory_format("preserve_format")
+strided = layout("strided")
+
+
+def wants_contiguous(form: memory_format | None, function: str) -> bool:
+    """Whether an argument `memory_format` asks for the order of the indices; TypeError unless it is one, or None."""
+    if form is not None and type(form) is not memory_format:
+        raise TypeError(
+            f"{function}(): argument 'memory_format' must be torch.memory_format, not {type(form).__name__}: there are "
+            "torch.contiguous_format and torch.preserve_format"
+        )
+    return form is contiguous_format
+
+
 dtypes = (float16, float32, float64, uint8, int8, int16, int32, int64, bool_)
 by_numpy = {d.numpy: d for d in dtypes}
 

@@ -27,6 +27,7 @@ OPERATORS: dict[Any, Any] = {
     np.add: ops.add, np.subtract: ops.sub, np.multiply: ops.mul, np.divide: ops.div, np.power: ops.pow,
     np.floor_divide: ops.floor_divide, np.remainder: ops.remainder, np.bitwise_and: ops.bitwise_and,
     np.bitwise_or: ops.bitwise_or, np.bitwise_xor: ops.bitwise_xor,
+    np.left_shift: ops.bitwise_left_shift, np.right_shift: ops.bitwise_right_shift,
 }  # fmt: skip
 COMPARISONS: dict[Any, Any] = {  # seen from the right
     np.equal: ops.eq, np.not_equal: ops.ne, np.less: ops.gt, np.less_equal: ops.ge, np.greater: ops.lt,
@@ -172,6 +173,12 @@ class Methods(TensorBase):
     __and__, __rand__, __iand__ = operand(ops.bitwise_and), operand(ops.bitwise_and), operand(in_place(ops.bitwise_and))
     __or__, __ror__, __ior__ = operand(ops.bitwise_or), operand(ops.bitwise_or), operand(in_place(ops.bitwise_or))
     __xor__, __rxor__, __ixor__ = operand(ops.bitwise_xor), operand(ops.bitwise_xor), operand(in_place(ops.bitwise_xor))
+    __lshift__, __rlshift__ = operand(ops.bitwise_left_shift), reflected(ops.bitwise_left_shift)
+    __rshift__, __rrshift__ = operand(ops.bitwise_right_shift), reflected(ops.bitwise_right_shift)
+    __ilshift__, __irshift__ = (
+        operand(in_place(ops.bitwise_left_shift)),
+        operand(in_place(ops.bitwise_right_shift)),
+    )
     __lt__, __le__, __gt__, __ge__ = operand(ops.lt), operand(ops.le), operand(ops.gt), operand(ops.ge)
     __eq__, __ne__ = operand(ops.eq), operand(ops.ne)
     __neg__, __abs__, __invert__ = ops.neg, ops.abs, invert
@@ -179,7 +186,7 @@ class Methods(TensorBase):
 
     # shape
 
-    reshape, view = varargs(ops.reshape, "shape"), varargs(shaping.view, "size")
+    reshape = varargs(ops.reshape, "shape")
     permute, flip = varargs(ops.permute, "dims"), varargs(ops.flip, "dims")
     expand = varargs(shaping.expand, "size")
     repeat, tile = varargs(shaping.repeat, "repeats"), varargs(ops.tile, "dims")
@@ -244,8 +251,10 @@ class Methods(TensorBase):
     bernoulli = ops.bernoulli
     bincount = ops.bincount
     bitwise_and = ops.bitwise_and
+    bitwise_left_shift = ops.bitwise_left_shift
     bitwise_not = ops.bitwise_not
     bitwise_or = ops.bitwise_or
+    bitwise_right_shift = ops.bitwise_right_shift
     bitwise_xor = ops.bitwise_xor
     bmm = ops.bmm
     broadcast_to = ops.broadcast_to
@@ -329,6 +338,7 @@ class Methods(TensorBase):
     multiply = ops.multiply
     mv = ops.mv
     nan_to_num = ops.nan_to_num
+    nanquantile = ops.nanquantile
     narrow = ops.narrow
     ne = ops.ne
     neg = ops.neg
@@ -402,8 +412,10 @@ class Methods(TensorBase):
     atan2_ = in_place(ops.atan2)
     atan_ = in_place(ops.atan)
     bitwise_and_ = in_place(ops.bitwise_and)
+    bitwise_left_shift_ = in_place(ops.bitwise_left_shift)
     bitwise_not_ = in_place(ops.bitwise_not)
     bitwise_or_ = in_place(ops.bitwise_or)
+    bitwise_right_shift_ = in_place(ops.bitwise_right_shift)
     bitwise_xor_ = in_place(ops.bitwise_xor)
     ceil_ = in_place(ops.ceil)
     clamp_ = in_place(ops.clamp)

@@ -59,8 +59,11 @@ class Generator(Stream):
         """The state as a uint8 tensor, the same bytes as PyTorch's."""
         return wrap(self.state())
 
-    def set_state(self, new_state: Tensor) -> None:
-        """Continue from a state of `get_state`, minigrad's or PyTorch's; TypeError, RuntimeError where it is none."""
+    def set_state(self, new_state: Tensor) -> Generator:
+        """Continue from a state of `get_state`, minigrad's or PyTorch's; returns the generator.
+
+        TypeError, RuntimeError where it is none.
+        """
         if not isinstance(new_state, TensorBase):
             raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
         state = new_state._array
@@ -69,6 +72,7 @@ class Generator(Stream):
         if not state.flags.c_contiguous:
             raise RuntimeError("RNG state must be contiguous: pass new_state.contiguous()")
         self.restore(state)
+        return self
 
     def clone_state(self) -> Generator:
         """Another generator in the same state."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.metadata import CPU, device, dtype, dtype_of
+from minigrad.metadata import CPU, check_device, device, dtype, dtype_of
 
 Array = np.ndarray[Any, Any]
 
@@ -52,14 +52,20 @@ def strides(array: Array) -> tuple[int, ...]:
 
 
 class UntypedStorage:
-    """The bytes of the memory that a tensor shares with its views."""
+    """The bytes of the memory that a tensor shares with its views.
+
+    UntypedStorage(n) has n bytes of its own, whatever the memory held; UntypedStorage([1, 2]) those given. RuntimeError
+    for anything else.
+    """
 
     __module__ = "torch.storage"
     dtype: dtype | None = None
 
-    def __init__(self, values: Array, _cdata: int) -> None:
-        self._values = values
-        self._cdata = _cdata  # the same number for all tensors that share the memory
+    def __init__(self, values: Any = 0, _cdata: int | None = None, *, device: device | str = CPU) -> None:
+        check_device(device)
+        self._values: Array = values if isinstance(values, np.ndarray) else bytes_of(values)
+        # The same number for all tensors that share the memory.
+        self._cdata = id(self._values) if _cdata is None else _cdata
 
     @property
     def device(self) -> device:
@@ -111,8 +117,7 @@ class UntypedStorage:
 
     def clone(self) -> UntypedStorage:
         """A copy with memory of its own."""
-        values = self._values.copy()
-        return type(self)(values, id(values))
+        return type(self)(self._values.copy())
 
     def __repr__(self) -> str:
         kind = f"dtype={self.dtype}, " if self.dtype else ""
@@ -120,12 +125,21 @@ class UntypedStorage:
         return "\n".join([*(f" {x}" for x in self), f"[{name}({kind}device=cpu) of size {len(self)}]"])
 
 
+def bytes_of(values: Any) -> Array:
+    """So many bytes, or those of a sequence of ints, modulo 256."""
+    if type(values) is int and values >= 0:
+        return np.empty(values, np.uint8)
+    if not isinstance(values, Sequence) or any(type(x) is not int for x in values):
+        raise RuntimeError(f"torch.UntypedStorage(): Expected a size, or a sequence of ints, but got {values!r}")
+    return np.array([x % 256 for x in values], np.uint8)
+
+
 class TypedStorage(UntypedStorage):
     """The numbers in the memory that a tensor shares with its views."""
 
     __module__ = "torch.storage"
 
-    def __init__(self, values: Array, _cdata: int) -> None:
+    def __init__(self, values: Array, _cdata: int | None = None) -> None:
         super().__init__(values, _cdata)
         self.dtype = dtype_of(values.dtype)
 

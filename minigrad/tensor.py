@@ -23,6 +23,7 @@ from minigrad.metadata import (
     Size,
     by_numpy,
     get_default_dtype,
+    strided,
 )
 from minigrad.metadata import device as Device
 from minigrad.metadata import dtype as Dtype
@@ -45,7 +46,7 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
     __hash__ = object.__hash__
     __array_priority__ = 1000
     is_sparse = is_cuda = is_quantized = is_meta = False
-    layout = "torch.strided"
+    layout = strided
 
     def __init__(self, *data: Any) -> None:
         made = legacy(None, data)
@@ -96,10 +97,6 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
     def element_size(self) -> int:
         """The bytes of an element."""
         return self._array.itemsize
-
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in memory in the order of the indices."""
-        return bool(self._array.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a floating one."""
@@ -393,11 +390,11 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
         """Set every element to 0."""
         return self._overwrite(0, "zero_")
 
-    def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
-        """Set the elements to those of `src`, which broadcasts to this shape and is converted to this dtype."""
-        if not isinstance(src, OPERANDS):
-            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-        return self._overwrite(src if isinstance(src, TensorBase) else convert(src, self._array.dtype), "copy_")
+    def copy_(self, other: Any, non_blocking: bool = False) -> Tensor:
+        """Set the elements to those of `other`, which broadcasts to this shape and is converted to this dtype."""
+        if not isinstance(other, OPERANDS):
+            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
+        return self._overwrite(other if isinstance(other, TensorBase) else convert(other, self._array.dtype), "copy_")
 
     def _overwrite(self, value: Any, name: str) -> Tensor:
         check_writable(self)
@@ -434,9 +431,9 @@ class Tensor(Memory, Conversions, Methods, AbsentAttributes):
 
     # from shapes and lists, in the dtype of this tensor
 
-    def new_tensor(self, data: Any, *, dtype: Dtype | None = None, requires_grad: bool = False) -> Tensor:
+    def new_tensor(self, data: Any, *, dtype: Dtype | None = None, **options: Any) -> Tensor:
         """A tensor of `data`."""
-        return ops.tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return ops.tensor(data, dtype=dtype or self.dtype, **options)
 
     def new_zeros(self, *size: Any, dtype: Dtype | None = None, **options: Any) -> Tensor:
         """A tensor of the given shape filled with 0."""

@@ -70,6 +70,24 @@ def placed(draw: st.DrawFn, source: bool) -> tuple[Any, ...]:
 
 
 @drawn_by
+def placed_at_scalar(draw: st.DrawFn, source: bool) -> tuple[Any, ...]:
+    """x, dim, an index and (`source`) a tensor, all without dims or all of one element; the index is too high at times.
+
+    Where some have dims and others not, torch computes, but has no gradient: DEVIATIONS.md.
+    """
+    shape = draw(st.sampled_from(((), (1,))))
+    index = counted(np.full(shape, int(rarely(draw))))
+    return draw(of_shape(shape)), -draw(BOOLS), index, *((draw(of_shape(shape)),) if source else ())
+
+
+@drawn_by
+def searched_by_sorter(draw: st.DrawFn) -> tuple[Drawn, ...]:
+    line, values = draw(of_shape((draw(SIDE),), FINITE)), draw(one(domain=FINITE))[0]
+    rows = Drawn(np.argsort(line.values, kind="stable") + rarely(draw), role="index")
+    return Drawn(line.values), Drawn(values.values), rows
+
+
+@drawn_by
 def sliced(draw: st.DrawFn, source: bool) -> tuple[Any, ...]:
     """x, dim, some places along it, and (`source`) a slice for each."""
     (x,) = draw(one(1, empty=False))
@@ -149,6 +167,9 @@ def reduces(shape: Shape) -> st.SearchStrategy[Arguments]:
 MOMENTS = lambda s: given(dim=dim_of(len(s)), correction=st.sampled_from((0, 1)), keepdim=BOOLS)
 QUANTILE = st.sampled_from((0.0, 0.25, 0.5, 0.9, 1.0, 1.5))
 WAYS = st.sampled_from(("linear", "lower", "higher", "midpoint"))
+SHARE = st.sampled_from(((), (1,), (2,))).flatmap(lambda shape: of_shape(shape, Domain(0.0, 1.0, nonfinite=False)))
+SUBLIST = st.sampled_from(([1], [0, 1], [1, 0], [..., 0], [0, 52]))
+WAY = st.sampled_from(("add", "multiply", "mean"))
 ENDS = st.sampled_from((0, 1, 2, -1, 0.5))
 
 COMPOSED = (
@@ -195,13 +216,28 @@ COMPOSED = (
     Sample("diag", one(0, 2), some(SMALL)),
     Sample("trace", one(2, 2), tolerance=REDUCTION),
     Sample("repeat_interleave", one(), lambda s: given(st.integers(0, 2), dim=dim_of(len(s)))),
+    Sample("repeat_interleave", one(1, 1), some(st.just(2), output_size=st.integers(3, 7)), variant="size"),
     Sample("unflatten", one(1), lambda s: given(st.just(0), st.sampled_from(((1, -1), (-1, 1), (2, -1), (s[0], 1))))),
     # places
     Sample("scatter", placed(source=True)),
     Sample("scatter", placed(source=False), some(st.sampled_from((2, 0.5, -1))), variant="number"),
+    Sample("scatter", placed(source=True), some(reduce=WAY), ELEMENTWISE, "reduce"),
+    Sample("scatter", placed(source=False), some(VALUE, reduce=WAY), ELEMENTWISE, "reduce number"),
     Sample("scatter_add", placed(source=True), tolerance=REDUCTION),
+    *(
+        Sample(name, placed_at_scalar(source), some(*more), REDUCTION, "0-d")
+        for name, source, more in (
+            ("gather", False, ()),
+            ("scatter", True, ()),
+            ("scatter_add", True, ()),
+            ("index_add", True, ()),
+            ("index_select", False, ()),
+            ("index_fill", False, (VALUE,)),
+        )
+    ),
     Sample("index_add", sliced(source=True), some(alpha=st.sampled_from((1, 2, -1))), REDUCTION),
     Sample("index_fill", sliced(source=False), some(st.sampled_from((2, 0.5, -1)))),
+    Sample("index_fill", sliced(source=False), some(of_shape((), FINITE)), REDUCTION, "tensor", others=()),
     Sample("masked_scatter", mask_and_source()),
     Sample("take", taken(), tolerance=REDUCTION),
     Sample("argwhere", one()),
@@ -218,14 +254,37 @@ COMPOSED = (
     Sample(
         "quantile", one(domain=DISTINCT), lambda s: given(QUANTILE, dim_of(len(s)), keepdim=BOOLS), REDUCTION, "dim"
     ),
+    *(
+        Sample(name, one(domain=DISTINCT), lambda s: given(SHARE, interpolation=WAYS), REDUCTION, "tensor", degree=2)
+        for name in ("quantile", "nanquantile")
+    ),
+    Sample("nanquantile", one(), lambda s: given(QUANTILE, dim_of(len(s)), keepdim=BOOLS), REDUCTION, others=()),
     Sample("searchsorted", searched(), some(right=BOOLS, out_int32=BOOLS)),
+    Sample("searchsorted", searched(), some(side=st.sampled_from(("left", "right", "x"))), variant="side"),
+    Sample(
+        "searchsorted",
+        searched_by_sorter(),
+        function=lambda T, x, y, sorter: T.searchsorted(x, y, sorter=sorter),
+        variant="sorter",
+    ),
     Sample("bucketize", searched().map(lambda xs: xs[::-1]), some(right=BOOLS, out_int32=BOOLS)),
     Sample("isin", two_vectors(), some(invert=BOOLS)),
     Sample("std_mean", one(domain=FINITE), MOMENTS, REDUCTION),
+    Sample("std_mean", one(domain=FINITE), some(BOOLS), REDUCTION, "unbiased"),
+    Sample("var_mean", one(domain=FINITE), lambda s: given(dim_of(len(s)), BOOLS, BOOLS), REDUCTION, "unbiased", 2),
     Sample("var_mean", one(domain=FINITE), MOMENTS, REDUCTION, degree=2),
     # products
     Sample("einsum", contracted(single=True), tolerance=REDUCTION),
     Sample("einsum", contracted(single=False), variant="several", tolerance=REDUCTION, degree=3),
+    Sample(
+        "einsum",
+        same_shape(2, domain=FINITE),
+        some(st.sampled_from(([1], [0, 1], [1, 0], [..., 0], [0, 52]))),
+        REDUCTION,
+        "sublists",
+        2,
+        function=lambda T, x, y, to: T.einsum(x, [0, 1], y, [0, 1], to),
+    ),
     Sample("tensordot", same_shape(2, domain=FINITE), some(st.integers(0, 3)), REDUCTION, degree=2),
     Sample("inner", same_shape(2, domain=FINITE), tolerance=REDUCTION, degree=2),
     Sample("cross", crossed(), some(st.sampled_from((0, -1))), REDUCTION, degree=2),

@@ -1,10 +1,11 @@
 """The records of nn.functional."""
 
+import math
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from samples import ELEMENTWISE, OTHERS, REDUCED, REDUCTION, Arguments, Sample, fn, given
+from samples import ELEMENTWISE, OTHERS, REDUCED, REDUCTION, Arguments, Sample, fn, given, some
 from strategies import BOOLS, FINITE, SEEDS, SIDE, Domain, Drawn, Shape, drawn_by, of_shape, one, rarely, shapes, up_to
 
 PROBABILITY = Domain(0.0, 1.0, kinks=(0.0, 1.0, 0.5), nonfinite=False)
@@ -103,9 +104,24 @@ ACTIVATIONS = (
     Sample(fn + "tanhshrink", one(), tolerance=REDUCTION),
 )
 
+ORDER = st.sampled_from((1.0, 2.0, math.inf))
+NORM = st.sampled_from((0.0, 0.5, 1.0, 2.5, -1.0, 1e9))
+
+
+def scaled_by_frequency(T: Any, index: Any, weight: Any, **options: Any) -> Any:
+    """The rows, and their gradient; the second one isn't divided in torch."""
+    weight = weight.detach().requires_grad_()
+    rows = T.nn.functional.embedding(index, weight, **options)
+    return rows.detach(), T.autograd.grad(rows.sigmoid().sum(), weight)
+
+
 NEURAL = (
     *ACTIVATIONS,
     Sample(fn + "embedding", embedded(), lambda s: given(padding_idx=SMALL)),
+    Sample(fn + "embedding", embedded(), some(max_norm=NORM, norm_type=ORDER), REDUCTION, "max_norm", others=(),
+           function=lambda T, i, w, **k: T.nn.functional.embedding(i, w * 1, **k)),
+    Sample(fn + "embedding", embedded(), some(padding_idx=SMALL, scale_grad_by_freq=st.just(True)), REDUCTION,
+           "frequency", function=scaled_by_frequency, others=()),
     Sample(fn + "one_hot", classes(), lambda s: given(CLASSES), others=()),
     Sample(fn + "nll_loss", classified(), weighing_classes(ignore_index=IGNORED), REDUCTION, degree=2),
     Sample(fn + "cross_entropy", classified(), weighing_classes(ignore_index=IGNORED, label_smoothing=SMOOTHING),

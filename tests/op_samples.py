@@ -76,6 +76,8 @@ NUMERIC = st.sampled_from(("float32", "float64", "int64"))
 ALPHA = st.sampled_from((2, -1, 0.5, 0))
 SMALL = st.integers(-2, 2)
 
+FORMAT = st.sampled_from(("contiguous_format", "preserve_format"))
+
 nothing = st.just(())
 SIZE = st.sampled_from(((), (2,), (0,), (2, 3), (1, 0, 2), (3, 2, 1), (3, -1)))
 DATA = st.sampled_from((
@@ -239,6 +241,8 @@ POINTWISE = (
     Sample("bitwise_and", not_growing, operator=operator.and_),
     Sample("bitwise_or", not_growing, operator=operator.or_),
     Sample("bitwise_xor", not_growing, operator=operator.xor),
+    Sample("bitwise_left_shift", not_growing, operator=operator.lshift),
+    Sample("bitwise_right_shift", not_growing, operator=operator.rshift),
     Sample("bitwise_not", one(), operator=operator.invert),
     Sample("float_power", binary(BASE), tolerance=ELEMENTWISE),
     Sample("isclose", several(REAL, REAL), some(rtol=NEAR, atol=NEAR, equal_nan=BOOLS)),
@@ -297,6 +301,7 @@ SHAPING = (
     Sample("reshape", one(), lambda s: given(shape_for(math.prod(s)))),
     Sample("Tensor.reshape", one(), lambda s: shape_for(math.prod(s)).map(lambda to: (to, {})), variant="sizes"),
     Sample("Tensor.view", one(), lambda s: given(shape_for(math.prod(s)))),
+    Sample("Tensor.view", filled, some(DTYPE), variant="dtype", function=lambda T, x, dtype: x.view(getattr(T, dtype))),
     Sample("squeeze", one(), lambda s: st.one_of(given(), given(dim_of(len(s))), given(dims_of(len(s))))),
     Sample("unsqueeze", one(), lambda s: given(dim_of(len(s) + 1))),
     Sample("transpose", one(), lambda s: given(dim_of(len(s)), dim_of(len(s)))),
@@ -322,10 +327,14 @@ SHAPING = (
     Sample("unbind", one(), lambda s: given(dim=dim_of(len(s)))),
     Sample("flip", one(), lambda s: given(dims_of(len(s)))),
     Sample("clone", one()),
+    Sample("clone", one(), some(FORMAT), variant="format",
+           function=lambda T, x, form: x.clone(memory_format=getattr(T, form))),
     Sample("detach", one()),
     Sample("Tensor.contiguous", one()),
     Sample("Tensor.to", one(domain=NATURAL), some(DTYPE), function=lambda T, x, dtype: x.to(getattr(T, dtype))),
-)
+    Sample("Tensor.to", one(domain=NATURAL), some(DTYPE, FORMAT, BOOLS), variant="format",
+           function=lambda T, x, d, form, copy: x.to(getattr(T, d), False, copy, memory_format=getattr(T, form))),
+)  # fmt: skip
 
 INDEXING = (
     Sample("getitem", getting(),

@@ -400,10 +400,22 @@ def test_embedding_has_torchs_very_weights(n: int, m: int, seed: int, padded: bo
     np.testing.assert_array_equal(*tables)
 
 
-@pytest.mark.parametrize("option", [{"max_norm": 1.0}, {"sparse": True}, {"scale_grad_by_freq": True}])
-def test_embedding_refuses_what_it_lacks(option: dict[str, Any]) -> None:
+def test_embedding_refuses_sparse_gradients() -> None:
     with pytest.raises(NotImplementedError, match="not supported"):
-        minigrad.nn.Embedding(3, 2, **option)
+        minigrad.nn.Embedding(3, 2, sparse=True)
+
+
+@pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
+def test_embedding_trains_with_rows_of_bounded_norm(T: Any) -> None:
+    T.manual_seed(0)
+    table = T.nn.Embedding(4, 2, max_norm=1.0, norm_type=1.0, scale_grad_by_freq=True)
+    optimizer, index = T.optim.SGD(table.parameters(), lr=0.1), T.tensor([0, 0, 1])
+    for _ in range(3):
+        optimizer.zero_grad()
+        ((table(index) - T.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])) ** 2).sum().backward()
+        optimizer.step()
+    assert repr(table) == "Embedding(4, 2, max_norm=1.0, norm_type=1.0, scale_grad_by_freq=True)"
+    np.testing.assert_allclose(table.weight[:2].tolist(), [[0.824637, 0.975363], [1.311714, 1.688286]], rtol=1e-5)
 
 
 # Lazy modules ---------------------------------------------------------------------------------------------------------

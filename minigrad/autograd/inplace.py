@@ -127,6 +127,7 @@ def write_out(primitive: Primitive, arrays: list[Any], params: dict[str, Any], n
         )
     if type(out) is not Target:
         check_inference(out)
+        check_overlap(out._array)
         bump(out, "out=")
     elif (
         isinstance(primitive.function, np.ufunc)
@@ -201,11 +202,8 @@ def check_writable(tensor: Tensor, elements: bool = True) -> None:
                 "a view of a leaf Variable that requires grad is being used in an in-place operation. "
                 "Write under torch.no_grad(), or to a clone()"
             )
-        if elements and overlaps(tensor._array):
-            raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-                "location. Please clone() the tensor before performing the operation."
-            )
+        if elements:
+            check_overlap(tensor._array)
     if elements and not tensor._array.flags.writeable:
         raise RuntimeError(
             "the tensor shares the memory of a read-only array (or buffer), which can't be written to: use .clone()"
@@ -243,13 +241,17 @@ def unrecorded_view(view: TensorBase, written: str = "is being") -> RuntimeError
     )
 
 
-def overlaps(array: Array) -> bool:
-    """Whether several elements stand in one place of memory, as where a dim was expanded."""
-    return (
+def check_overlap(array: Array) -> None:
+    """RuntimeError where several elements stand in one place of memory, as where a dim was expanded."""
+    if (
         array.size > 0
         and 0 in array.strides
         and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
-    )
+    ):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
 
 
 def in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:

@@ -241,15 +241,24 @@ def scatter(g: Array, *, index: Any, shape: Shape) -> Array:
 
 
 @dispatched
-def embedding(x: Array, *, index: Array, padding: int | None) -> Array:
+def embedding(x: Array, *, index: Array, padding: int | None, by_frequency: bool) -> Array:
     """The rows of x at `index`; the row `padding` is a constant."""
     return x[index]
 
 
-def embedding_rule(g: Array, x_shape: Shape, index: Array, padding: int | None) -> Array:
+def embedding_rule(g: Array, x_shape: Shape, index: Array, padding: int | None, by_frequency: bool) -> Array:
+    """`by_frequency` gives a row the mean of its gradients."""
     if padding is not None:
         g = np.where((index == padding)[..., None], 0, g)
+    if by_frequency:
+        g = g * frequency(index, dtype=g.dtype)[..., None]
     return scatter(g, index=index, shape=x_shape)
+
+
+@dispatched
+def frequency(index: Array, *, dtype: np.dtype[Any]) -> Array:
+    """For each number in `index`, one over how often it is there."""
+    return (1 / np.bincount(index.reshape(-1))[index]).astype(dtype)
 
 
 @dispatched
@@ -257,6 +266,14 @@ def put(x: Array, y: Array, *, index: Any) -> Array:
     """A copy of x with x[index] = y."""
     out = x.copy() if 0 in x.strides else x.copy("K")
     out[index] = y
+    return out
+
+
+@dispatched
+def put_reduced(x: Array, y: Array, *, index: Any, ufunc: np.ufunc) -> Array:
+    """A copy of x with x[index] = ufunc(x[index], y), once for each time that a place is met."""
+    out = np.array(x)
+    ufunc.at(out, index, y)
     return out
 
 

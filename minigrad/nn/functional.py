@@ -100,12 +100,13 @@ def embedding(
 ) -> Tensor:
     """The rows of `weight` (n, features) that `input`, of any shape and of integers, names.
 
-    The row `padding_idx` gets no gradient. IndexError for a number that is no row. NotImplementedError for `max_norm`,
-    `scale_grad_by_freq` and `sparse`.
+    The row `padding_idx` gets no gradient. With `max_norm`, the rows that are named and whose norm, of order
+    `norm_type`, is larger are first scaled down to it, in place. `scale_grad_by_freq` divides the gradient of a row by
+    how often it is named. IndexError for a number that is no row, NotImplementedError for `sparse`.
     """
     require_tensor(weight, "embedding", "weight")
     require_tensor(input, "embedding", "indices")
-    check_embedding(max_norm, scale_grad_by_freq, sparse)
+    check_embedding(sparse)
     if weight._array.ndim != 2:
         raise RuntimeError(f"'weight' must be 2-D, got shape {list(weight.shape)}")
     rows = weight._array.shape[0]
@@ -119,15 +120,22 @@ def embedding(
     wrong = index[(index < 0) | (index >= rows)]
     if wrong.size:
         raise IndexError(f"index out of range in self: {wrong[0]}, for {rows} rows")
-    return apply(kernels.embedding, weight, index=index.copy(), padding=padding)
+    if max_norm is not None:
+        renormalise(weight, index, max_norm, norm_type)
+    return apply(kernels.embedding, weight, index=index.copy(), padding=padding, by_frequency=bool(scale_grad_by_freq))
 
 
-def check_embedding(max_norm: float | None, scale_grad_by_freq: bool, sparse: bool) -> None:
-    if max_norm is not None or scale_grad_by_freq or sparse:
-        raise NotImplementedError(
-            "embedding: max_norm, scale_grad_by_freq and sparse are not supported: renormalise the rows under "
-            "no_grad(), or scale the gradient, yourself"
-        )
+def renormalise(weight: Tensor, index: np.ndarray[Any, Any], max_norm: float, norm_type: float) -> None:
+    """Scale the rows at `index` whose norm is above `max_norm` down to it, in place: ATen's embedding_renorm_."""
+    rows = weight.detach()
+    norms = rows.norm(norm_type, 1, True)._array.astype(np.float64)
+    over = np.isin(np.arange(len(norms)), index)[:, None] & (norms > max_norm)
+    rows.mul_(wrap(np.where(over, max_norm / (norms + 1e-7), 1.0).astype(weight._array.dtype)))
+
+
+def check_embedding(sparse: bool) -> None:
+    if sparse:
+        raise NotImplementedError("embedding: sparse gradients are not supported: leave out sparse=True")
 
 
 def padding_row(padding_idx: int | None, rows: int) -> int | None:

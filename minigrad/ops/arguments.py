@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -18,7 +19,29 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 Dims: TypeAlias = int | Sequence[int] | None
+F = TypeVar("F", bound=Callable[..., Any])
 _category = {"b": 0, "i": 1, "u": 1, "f": 2}
+
+
+def numpy_names(function: F) -> F:
+    """`function` with NumPy's names for its arguments too; `keepdim` without `dim` raises where PyTorch's does."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            for theirs in kwargs.keys() & NUMPY_NAMES.keys():
+                if (own := NUMPY_NAMES[theirs]) not in kwargs:
+                    kwargs[own] = kwargs.pop(theirs)
+            if "keepdim" in kwargs and len(args) < 2 and "dim" not in kwargs and name in NEED_DIM:
+                raise TypeError(f"{name}() takes keepdim={kwargs['keepdim']} only together with dim: name the dims too")
+        return function(*args, **kwargs)
+
+    return cast(F, call)
+
+
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "a": "input"}
+NEED_DIM = ("sum", "mean", "prod", "max", "min")
 
 
 def pair(x: Any, y: Any) -> tuple[Any, Any]:
@@ -146,6 +169,15 @@ def packed(result: Tensor, out: Tensor | None) -> Tensor:
     if out is None and not result._array.flags.c_contiguous:
         result._array = result._array.copy()
     return result
+
+
+def written(result: Tensor, out: Tensor | None) -> Tensor:
+    """The result, in `out` where one is given. RuntimeError unless that has its dtype."""
+    if out is None:
+        return result
+    if out._array.dtype != result._array.dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {result.dtype}, but got {out.dtype} instead")
+    return apply(kernels.clone, result, out=out)
 
 
 def axis_of(dim: Any, ndim: int) -> int:

@@ -74,22 +74,31 @@ logical_or = logical(np.logical_or, "logical_or", "or")
 logical_xor = logical(np.logical_xor, "logical_xor", "xor")
 
 
-def bitwise(function: Callable[..., Any], name: str, symbol: str) -> Callable[..., Tensor]:
+def bitwise(
+    function: Callable[..., Any],
+    name: str,
+    symbol: str,
+    refused: str = "f",
+    what: str = "bit by bit, for integers and bools",
+) -> Callable[..., Tensor]:
     def operate(input: Operand, other: Operand, *, out: Tensor | None = None) -> Tensor:
         require_one(input, other, name)
         x, y = promote(input, other)
-        if x._array.dtype.kind == "f":
+        if x._array.dtype.kind in refused:
             refuse(f"{name}_cpu", x, y, out)
         return apply(function, x, y, out=out)
 
     operate.__name__ = operate.__qualname__ = name
-    operate.__doc__ = f"input {symbol} other, bit by bit, for integers and bools."
+    operate.__doc__ = f"input {symbol} other, {what}."
     return operate
 
 
 bitwise_and = bitwise(np.bitwise_and, "bitwise_and", "&")
 bitwise_or = bitwise(np.bitwise_or, "bitwise_or", "|")
 bitwise_xor = bitwise(np.bitwise_xor, "bitwise_xor", "^")
+_moved = "the bits moved, for integers; 0, or -1 for the right shift of a negative one, where all are moved out"
+bitwise_left_shift = bitwise(np.left_shift, "bitwise_left_shift", "<<", "fb", _moved)
+bitwise_right_shift = bitwise(np.right_shift, "bitwise_right_shift", ">>", "fb", _moved)
 
 
 def predicate(function: Callable[..., Any], name: str, doc: str) -> Callable[..., Tensor]:

@@ -23,9 +23,13 @@ from minigrad.metadata import (
     float64,
     get_default_dtype,
     int64,
+    memory_format,
+    preserve_format,
+    wants_contiguous,
 )
 from minigrad.ops.arguments import convert, ints, promote_dtypes, require_tensor, result_dtype, shape_of
 from minigrad.ops.numbers import element_as, index_of, number, number_as, number_dtype
+from minigrad.ops.placing import laid_out, options, placing
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -70,6 +74,7 @@ def finished(array: Array, requires_grad: bool, device: Device, out: Tensor | No
     return tensor
 
 
+@placing
 def tensor(data: Any, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False) -> Tensor:
     """A copy of `data` as a tensor: numbers, nested lists, arrays. Floats get the default dtype, arrays keep theirs."""
     if isinstance(data, TensorBase):
@@ -77,7 +82,7 @@ def tensor(data: Any, *, dtype: dtype | None = None, device: Device = None, requ
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
             "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return finished(array_of(data, dtype), requires_grad, device)
 
@@ -243,42 +248,6 @@ def sizes(shape: tuple[Any, ...], name: str = "new") -> tuple[int, ...]:
     return result
 
 
-def options(function: str, named: dict[str, Any], *names: str) -> list[Any]:
-    """The values of `names` among the keyword arguments that are left; what means nothing here is dropped."""
-    ignored = {"layout", "pin_memory", "memory_format"}
-    for name in named:
-        if name not in names and name not in ignored:
-            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
-    if named.get("pin_memory"):
-        raise RuntimeError(f"{function}(): pin_memory=True requires a CUDA or other accelerator backend: leave it out")
-    return [named[name] for name in names if name in named]
-
-
-def memory_order(x: Array) -> list[int]:
-    """The dims of x from the outermost in memory to the innermost, as PyTorch's insertion sort finds them: an
-    expanded dim, of stride 0, compares equal to all."""
-    order = list(range(x.ndim))[::-1]
-    for i in range(1, x.ndim):
-        at = i
-        for j in reversed(range(i)):
-            (a, m), (b, n) = ((x.strides[d], x.shape[d]) for d in (order[j], order[at]))
-            if a and b:
-                if (a, m) > (b, n):
-                    order[j], order[at] = order[at], order[j]
-                    at = j
-                elif a < b:
-                    break
-    return order[::-1]
-
-
-def laid_out(x: Array, make: Callable[[tuple[int, ...]], Array]) -> Array:
-    """What `make` gives, of the shape of x, filled and laid out in memory in the order of x."""
-    if x.flags.c_contiguous:
-        return make(x.shape)
-    order = memory_order(x)
-    return make(tuple(x.shape[dim] for dim in order)).transpose(np.argsort(order).tolist())
-
-
 def filled(name: str, make: Callable[..., Array], doc: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """A function of a shape, and its `_like` twin."""
 
@@ -290,21 +259,29 @@ def filled(name: str, make: Callable[..., Array], doc: str) -> tuple[Callable[..
         out: Tensor | None = None,
         **named: Any,
     ) -> Tensor:
+        if name == "empty" and named.pop("memory_format", None) is preserve_format:
+            raise RuntimeError("unsupported memory format Preserve: leave it out")
         shape = sizes((*size, *options(name, named, "size")), name)
         return finished(make(shape, target_dtype(dtype, out)), requires_grad, device, out)
 
     def create_like(
-        input: Tensor, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
+        input: Tensor,
+        *,
+        dtype: dtype | None = None,
+        device: Device = None,
+        requires_grad: bool = False,
+        memory_format: memory_format | None = None,
     ) -> Tensor:
         require_tensor(input, f"{name}_like")
         target = numpy_dtype(dtype) if dtype else input._array.dtype
-        return finished(laid_out(input._array, lambda shape: make(shape, target)), requires_grad, device)
+        contiguous = wants_contiguous(memory_format, f"{name}_like")
+        return finished(laid_out(input._array, lambda shape: make(shape, target), contiguous), requires_grad, device)
 
     create.__name__ = create.__qualname__ = name
     create_like.__name__ = create_like.__qualname__ = f"{name}_like"
     create.__doc__ = f"A tensor of the given shape {doc}."
     create_like.__doc__ = f"A tensor of the shape and dtype of `input` {doc}."
-    return create, create_like
+    return placing(create), placing(create_like)
 
 
 def require_float(dtype: np.dtype[Any], name: str) -> None:
@@ -317,6 +294,7 @@ ones, ones_like = filled("ones", np.ones, "filled with 1")
 empty, empty_like = filled("empty", np.empty, "whose elements are whatever the memory held")
 
 
+@placing
 def full(
     size: Sequence[int],
     fill_value: Any,
@@ -334,15 +312,24 @@ def full(
     return finished(np.full(shape, number_as(fill_value, target)), requires_grad, device, out)
 
 
+@placing
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Device = None,
+    requires_grad: bool = False,
+    memory_format: memory_format | None = None,
 ) -> Tensor:
     """A tensor of the shape and dtype of `input` filled with a number."""
     require_tensor(input, "full_like")
     filled = full(input.shape, fill_value, dtype=dtype or input.dtype, device=device)._array
-    return finished(laid_out(input._array, lambda shape: filled.reshape(shape)), requires_grad, device)
+    contiguous = wants_contiguous(memory_format, "full_like")
+    return finished(laid_out(input._array, lambda shape: filled.reshape(shape), contiguous), requires_grad, device)
 
 
+@placing
 def eye(
     n: int,
     m: int | None = None,
@@ -364,6 +351,7 @@ def bound(x: Any, function: str, name: str) -> Any:
     return number(wrap(x._array) if isinstance(x, TensorBase) else x, f"{function}(): argument '{name}'")
 
 
+@placing
 def arange(
     *bounds: Any,
     out: Tensor | None = None,
@@ -410,6 +398,7 @@ def arange(
     return finished((start + np.arange(count, dtype=wide) * step).astype(target), requires_grad, device, out)
 
 
+@placing
 def linspace(
     start: Any,
     end: Any,

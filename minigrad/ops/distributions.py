@@ -12,8 +12,9 @@ from minigrad.autograd.graph import apply
 from minigrad.autograd.inplace import check_writable
 from minigrad.autograd.node import Array, TensorBase, wrap
 from minigrad.ops.arguments import convert
-from minigrad.ops.creation import laid_out, require_float
+from minigrad.ops.creation import require_float
 from minigrad.ops.numbers import index_of
+from minigrad.ops.placing import laid_out
 from minigrad.ops.shaping import broadcast_to
 from minigrad.random import Generator, default_generator
 from minigrad.stream import Stream

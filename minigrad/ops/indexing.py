@@ -12,7 +12,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import axis_of, convert, require_tensor, type_name
+from minigrad.ops.arguments import axis_of, convert, numpy_names, require_tensor, type_name, written
 from minigrad.ops.creation import is_sequence
 from minigrad.ops.numbers import element_as, number_as
 from minigrad.ops.shaping import reshape, unsqueeze
@@ -311,17 +311,24 @@ def grid(indices: Any, axis: int) -> tuple[Any, ...]:
     return tuple(indices if i == axis else o for i, o in enumerate(own))
 
 
-def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+@numpy_names
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on. RuntimeError unless index is of ints, and fits."""
     require_tensor(input, "gather")
+    if sparse_grad:
+        raise NotImplementedError("gather(): sparse gradients are not supported: leave out sparse_grad=True")
     require_tensor(index, "gather", "index")
     axis = axis_of(dim, input._array.ndim)
+    if not index._array.size:  # of any dtype and shape
+        flat = reshape(input, (input._array.size,))
+        picked = apply(kernels.take, flat, index=(np.zeros(index._array.shape, np.int64),))
+        return written(named(picked, "GatherBackward0", input), out)
     if index._array.dtype not in (np.int64, np.int32):
         raise RuntimeError(f"gather(): Expected dtype int32 or int64 for index, got {index.dtype}")
     source, shape, given = input, input._array.shape, index._array.shape
     if len(shape) + len(given) < 2 or (not shape and len(given) == 1):  # PyTorch takes a 0-d tensor for a 1-d one
         input, shape = reshape(input, (input._array.size,)), (input._array.size,)
-    elif len(shape) != len(given) and index._array.size:
+    elif len(shape) != len(given):
         raise RuntimeError(
             f"Index tensor must have the same number of dimensions as input tensor: {list(given)} and {list(shape)}"
         )
@@ -336,11 +343,11 @@ def gather(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None)
         raise RuntimeError(f"index {wrong[0]} is out of bounds for dimension {axis} with size {shape[axis]}")
     picked = take_along(input, index, axis) if given else apply(kernels.take, input, index=(index._array.copy(),))
     picked = named(picked, "GatherBackward0", source)
-    return picked if out is None else apply(kernels.clone, picked, out=out)
+    return written(picked, out)
 
 
-def rows(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[int, tuple[Any, ...]]:
-    """The axis, and the index of the slices along it that `index` names; PyTorch's errors."""
+def numbers_of(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[int, Any]:
+    """The axis, and the places along it that `index`, a vector or a 0-d tensor, names; PyTorch's errors."""
     require_tensor(input, name)
     require_tensor(index, name, "index")
     axis = axis_of(dim, input._array.ndim)
@@ -348,24 +355,32 @@ def rows(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[int, tuple[
         raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {list(index._array.shape)}")
     if index._array.dtype not in (np.int64, np.int32):
         raise RuntimeError(f"{name}(): Expected dtype int32 or int64 for index, got {index.dtype}")
-    numbers = index._array.reshape(-1).copy()
+    return axis, index._array.reshape(-1).copy()
+
+
+def rows(input: Tensor, axis: int, numbers: Any) -> Any:
+    """The index of the slices along the axis at these places: of a 0-d tensor, all of it or nothing. IndexError out of
+    range."""
     length = input._array.shape[axis] if input._array.ndim else 1
     wrong = numbers[(numbers < 0) | (numbers >= length)]
     if wrong.size:
         raise IndexError(f"index out of range in self: {wrong[0]} for dim {axis} of length {length}")
-    return axis, (WHOLE,) * axis + (numbers,)
+    return (WHOLE,) * axis + (numbers,) if input._array.ndim else bool(numbers.size)
 
 
+@numpy_names
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The slices of `input` along `dim` at the places in the 1-d tensor `index`."""
-    _, places = rows(input, dim, index, "index_select")
+    axis, numbers = numbers_of(input, dim, index, "index_select")
     if not input._array.ndim:
         count = index._array.size
         if count != 1:
             raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {count} value(s)")
+        rows(input, axis, numbers)
         return named(apply(kernels.clone, input, out=out), "IndexSelectBackward0")
+    places = rows(input, axis, numbers)
     picked = named(apply(kernels.take, input, index=places, packed=True), "IndexSelectBackward0")
-    return picked if out is None else apply(kernels.clone, picked, out=out)
+    return written(picked, out)
 
 
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -383,7 +398,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     whole = apply(kernels.broadcast, input, shape=shape)
     picked = apply(kernels.take, whole, index=np.broadcast_to(mask._array.copy(), shape))
     picked = named(picked, "MaskedSelectBackward0", input)
-    return picked if out is None else apply(kernels.clone, picked, out=out)
+    return written(picked, out)
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None) -> Any:

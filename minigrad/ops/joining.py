@@ -11,7 +11,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import axis_of, ints, require_tensor, type_name
+from minigrad.ops.arguments import axis_of, ints, numpy_names, require_tensor, type_name
 from minigrad.ops.indexing import getitem, index_select
 from minigrad.ops.numbers import index_of, size_of
 from minigrad.ops.reduction import sum
@@ -107,6 +107,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     return tuple(grids)
 
 
+@numpy_names
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """The view of `length` places along `dim`, from `start` on."""
     require_tensor(input, "narrow")
@@ -125,6 +126,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     return getitem(input, (slice(None),) * axis + (slice(start, start + length),))
 
 
+@numpy_names
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The view at one place along `dim`, without that dim."""
     require_tensor(input, "select")
@@ -195,36 +197,45 @@ def trace(input: Tensor) -> Tensor:
     return named(sum(diagonal(input)), "TraceBackward0", input)
 
 
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None) -> Tensor:
-    """Each place along `dim` (of the flat tensor, without one) so many times: one number, or one for each."""
+@numpy_names
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each place along `dim` (of the flat tensor, without one) so many times: one number, or one for each.
+
+    Of counts alone, the places so many times. RuntimeError where `output_size` is given, and not what comes out.
+    """
     require_tensor(input, "repeat_interleave")
-    if repeats is None:
-        counts = input._array
-        if counts.ndim != 1:
-            raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
-        return wrap(np.arange(counts.size).repeat(counts))
-    x, axis = (flatten(input), 0) if dim is None else (input, axis_of(dim, input._array.ndim))
-    if isinstance(repeats, TensorBase):
-        if repeats._array.dtype not in (np.int64, np.int32):
-            raise RuntimeError(f"repeats has to be Long or Int tensor, got {type_name(repeats)}")
-        given = repeats._array
-    else:
-        given = np.asarray(index_of(repeats, "repeats"))
-    shape = x._array.shape
+    x: Tensor | None = None
+    counts: TensorBase = input
+    axis = 0
+    if repeats is not None:
+        x, axis = (flatten(input), 0) if dim is None else (input, axis_of(dim, input._array.ndim))
+        counts = repeats if isinstance(repeats, TensorBase) else wrap(np.asarray(index_of(repeats, "repeats")))
+    given = counts._array
+    if given.dtype not in (np.int64, np.int32):
+        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{type_name(counts)}': use .long()")
+    shape = given.shape if x is None else x._array.shape
     length = shape[axis] if shape else 1
+    if given.ndim != 1 if x is None else given.ndim > 1 or given.size not in (1, length):
+        raise RuntimeError(
+            "repeats must be a vector, and have the same size as input along dim, but its shape is "
+            f"{list(given.shape)}, and the length {length}"
+        )
     if (given < 0).any():
         raise RuntimeError("Repeats must be non-negative")
+    places = np.arange(length).repeat(given.reshape(-1))
+    if output_size is not None and index_of(output_size, "output_size") != places.size:
+        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {places.size} but got {output_size}")
+    if x is None:
+        return wrap(places)
     if not isinstance(repeats, TensorBase) and shape:
         repeated = broadcast_to(unsqueeze(x, axis + 1), (*shape[: axis + 1], int(given), *shape[axis + 1 :]))
         return flatten(apply(kernels.contiguous, repeated), axis, axis + 1)
-    if given.ndim > 1 or given.size not in (1, length):
-        raise RuntimeError(
-            f"repeats must have the same size as input along dim, but got repeats.size(0) = {given.size} and "
-            f"input.size({axis}) = {length}"
-        )
-    return index_select(x, axis, wrap(np.arange(length).repeat(given.reshape(-1))))
+    return index_select(x, axis, wrap(places))
 
 
+@numpy_names
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """One dim made several, of which one size may be -1. RuntimeError where the sizes don't make up its length."""
     require_tensor(input, "unflatten")
@@ -253,6 +264,11 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([reshape(contiguous(x), (-1,)) for x in meshgrid(*vectors, indexing="ij")], 1)
 
 
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """transpose(), under NumPy's name."""
+    return transpose(input, axis0, axis1)
+
+
 concat = concatenate = cat
-swapaxes = swapdims = transpose
+swapdims = transpose
 moveaxis = movedim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,8 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import named
-from minigrad.ops.arguments import axis_of, require_tensor, type_name
+from minigrad.autograd.node import TensorBase, named
+from minigrad.ops.arguments import axis_of, numpy_names, require_tensor, type_name
 from minigrad.ops.joining import roll
 from minigrad.ops.linalg import bmm, same_dtype
 from minigrad.ops.pointwise import mul, sub
@@ -22,12 +23,19 @@ if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 
-def einsum(equation: str, *operands: Any) -> Tensor:
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products over named dims: "ij,jk->ik" is the product of matrices. `...` stands for any leading dims.
 
-    Without "->" the result has the letters that occur once, in alphabetical order. RuntimeError for an equation that
-    does not fit the operands.
+    Without "->" the result has the letters that occur once, in alphabetical order. Instead of an equation each operand
+    may be followed by a list of numbers for its dims, and all by one for the result's: einsum(x, [0, 1], y, [1, 2],
+    [0, 2]). RuntimeError for an equation that does not fit the operands, ValueError where there is none.
     """
+    if not operands:
+        raise ValueError("einsum(): must specify the equation string and at least one operand, or sublists of numbers")
+    if isinstance(equation, TensorBase):
+        *pairs, last = (equation, *operands) if len(operands) % 2 == 0 else (equation, *operands, None)
+        operands = tuple(pairs[::2])
+        equation = ",".join(map(letters_of, pairs[1::2])) + ("" if last is None else f"->{letters_of(last)}")
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
     tensors = tensor_list(operands, "einsum")
@@ -61,6 +69,13 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         operand = sum(operand, dropped)
         labels = [label for label in labels if label in wanted]
     return permute(operand, [labels.index(label) for label in wanted])
+
+
+def letters_of(numbers: Any) -> str:
+    """A list of numbers below 52, for dims, as letters; ... as itself."""
+    if any(n is not Ellipsis and not 0 <= n < 52 for n in numbers):
+        raise ValueError(f"einsum(): subscript in subscript list is not within the valid range [0, 52): {numbers}")
+    return "".join("..." if n is Ellipsis else string.ascii_letters.swapcase()[n] for n in numbers)
 
 
 def labels_of(term: str, x: Tensor, number: int) -> list[Any]:
@@ -206,6 +221,7 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     return tensordot(input, other, ([-1], [-1]), out=out)
 
 
+@numpy_names
 def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """The cross product along a dim of length 3: without `dim`, the first such."""
     require_tensor(input, "cross")
@@ -226,7 +242,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
             "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or "
             "simply use torch.linalg.cross.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     axis = axis_of(dim, x._array.ndim)
     if x._array.shape[axis] != 3 or y._array.shape[axis] != 3:

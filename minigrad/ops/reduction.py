@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +21,12 @@ from minigrad.ops.arguments import (
     axes_of,
     axis_of,
     floating,
+    numpy_names,
     packed,
     pair,
     require_tensor,
     type_name,
+    written,
 )
 from minigrad.ops.indexing import take_along
 from minigrad.ops.linalg import svd
@@ -50,36 +51,6 @@ def return_type(name: str) -> type[ValuesAndIndices]:
 
 
 _max, _min, _sort, _topk = map(return_type, ("max", "min", "sort", "topk"))
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def reduction(function: F) -> F:
-    """`function` with NumPy's names `axis` and `keepdims` too; `keepdim` without `dim` raises where PyTorch's does."""
-    name = function.__name__
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            for numpy_name, own in (("axis", "dim"), ("keepdims", "keepdim")):
-                if numpy_name in kwargs and own not in kwargs:
-                    kwargs[own] = kwargs.pop(numpy_name)
-            if "keepdim" in kwargs and len(args) < 2 and "dim" not in kwargs and name in _needs_dim:
-                raise TypeError(f"{name}() takes keepdim={kwargs['keepdim']} only together with dim: name the dims too")
-        return function(*args, **kwargs)
-
-    return cast(F, call)
-
-
-_needs_dim = ("sum", "mean", "prod", "max", "min")
-
-
-def written(result: Tensor, out: Tensor | None) -> Tensor:
-    """The result, in `out` where one is given. RuntimeError unless that has its dtype."""
-    if out is None:
-        return result
-    if out._array.dtype != result._array.dtype:
-        raise RuntimeError(f"Expected out tensor to have dtype {result.dtype}, but got {out.dtype} instead")
-    return apply(kernels.clone, result, out=out)
 
 
 def pair_written(kind: type[ValuesAndIndices], values: Tensor, indices: Tensor, out: Any) -> ValuesAndIndices:
@@ -87,7 +58,7 @@ def pair_written(kind: type[ValuesAndIndices], values: Tensor, indices: Tensor, 
     return kind(values, indices) if out is None else kind(written(values, out[0]), written(indices, out[1]))
 
 
-@reduction
+@numpy_names
 def sum(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Tensor | None = None
 ) -> Tensor:
@@ -113,7 +84,7 @@ def totalled(function: Any, input: Tensor, dtype: Dtype | None, **params: Any) -
     return apply(function, x, **params)
 
 
-@reduction
+@numpy_names
 def mean(
     input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Tensor | None = None
 ) -> Tensor:
@@ -133,7 +104,7 @@ def require_floating(x: Tensor, message: str) -> None:
         raise RuntimeError(f"{message}. Got: {type_name(x)}; convert with .float() first")
 
 
-@reduction
+@numpy_names
 def prod(
     input: Tensor,
     dim: int | None = None,
@@ -150,16 +121,16 @@ def prod(
     return product if dim is None else named(product, "ProdBackward1")
 
 
-@reduction
-def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+@numpy_names
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None) -> Any:
     """The largest element; over `dim` (values, indices); of two tensors, maximum(). NaN is the largest."""
-    return extremum(input, dim, keepdim, out, np.maximum, kernels.largest, np.argmax, _max)
+    return extremum(input, dim if other is None else other, keepdim, out, np.maximum, kernels.largest, np.argmax, _max)
 
 
-@reduction
-def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+@numpy_names
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Tensor | None = None, out: Any = None) -> Any:
     """The smallest element; over `dim` (values, indices); of two tensors, minimum(). NaN is the smallest."""
-    return extremum(input, dim, keepdim, out, np.minimum, kernels.smallest, np.argmin, _min)
+    return extremum(input, dim if other is None else other, keepdim, out, np.minimum, kernels.smallest, np.argmin, _min)
 
 
 def extremum(
@@ -208,25 +179,25 @@ def argextremum(input: Tensor, dim: int | None, keepdim: bool, arg: Any, name: s
     return wrap(arg(array, axis=axis, keepdims=keepdim))
 
 
-@reduction
+@numpy_names
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Where along `dim` (of the flattened tensor, without one) the largest element stands first. NaN is the largest."""
     return written(argextremum(input, dim, keepdim, np.argmax, "argmax"), out)
 
 
-@reduction
+@numpy_names
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Where along `dim` (of the flattened tensor, without one) the smallest element stands first."""
     return written(argextremum(input, dim, keepdim, np.argmin, "argmin"), out)
 
 
-@reduction
+@numpy_names
 def amax(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The largest element over `dim`; ties share the gradient evenly."""
     return amaximum(input, dim, keepdim, out, np.maximum, "amax")
 
 
-@reduction
+@numpy_names
 def amin(input: Tensor, dim: Dims = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The smallest element over `dim`; ties share the gradient evenly."""
     return amaximum(input, dim, keepdim, out, np.minimum, "amin")
@@ -248,7 +219,7 @@ def amaximum(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc:
     return apply(ufunc.reduce, input, axis=axis, keepdims=keepdim, out=out)
 
 
-@reduction
+@numpy_names
 def var(
     input: Tensor,
     dim: Any = None,
@@ -262,7 +233,7 @@ def var(
     return spread_of(kernels.var, input, dim, unbiased, keepdim, correction, out)
 
 
-@reduction
+@numpy_names
 def std(
     input: Tensor,
     dim: Any = None,
@@ -354,7 +325,7 @@ def nuclear_norm(x: Tensor, axis: tuple[int, ...], keepdim: bool, out: Tensor | 
     return apply(kernels.reshape, total, shape=shape, out=out)
 
 
-@reduction
+@numpy_names
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """log(sum(exp(input))) over `dim`, without overflow."""
     require_tensor(input, "logsumexp")
@@ -362,13 +333,13 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False, *, out: Tensor | 
     return apply(kernels.logsumexp, x, axis=axes_of(dim, x._array.ndim), keepdims=keepdim, out=out)
 
 
-@reduction
+@numpy_names
 def softmax(input: Tensor, dim: int, dtype: Dtype | None = None, *, out: Tensor | None = None) -> Tensor:
     """exp(input) / sum(exp(input)) along `dim`."""
     return normalised(kernels.softmax, input, dim, dtype, out)
 
 
-@reduction
+@numpy_names
 def log_softmax(input: Tensor, dim: int, dtype: Dtype | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(softmax(input)) along `dim`, without overflow."""
     return normalised(kernels.log_softmax, input, dim, dtype, out)
@@ -389,7 +360,7 @@ def normalised(kernel: Any, input: Tensor, dim: int, dtype: Dtype | None, out: T
     return apply(kernel, x, axis=axis, out=out)
 
 
-@reduction
+@numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor | None = None) -> Tensor:
     """The sums of the elements up to each along `dim`."""
     require_tensor(input, "cumsum")
@@ -400,6 +371,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor |
     return totalled(kernels.running_total, input, dtype, axis=axis, out=out)
 
 
+@numpy_names
 @functools.wraps(cumsum)
 def cumsum_in_its_dtype(input: Tensor, dim: int, *, dtype: Dtype | None = None, out: Tensor | None = None) -> Tensor:
     """cumsum for its in-place form, which keeps the dtype. RuntimeError if `dtype` is another."""
@@ -411,13 +383,13 @@ def cumsum_in_its_dtype(input: Tensor, dim: int, *, dtype: Dtype | None = None, 
     return cumsum(input, dim, dtype=input.dtype, out=out)
 
 
-@reduction
+@numpy_names
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Whether all elements over `dim` are nonzero, as bool (of uint8, as uint8)."""
     return truth(input, dim, keepdim, out, np.logical_and)
 
 
-@reduction
+@numpy_names
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Whether any element over `dim` is nonzero, as bool (of uint8, as uint8)."""
     return truth(input, dim, keepdim, out, np.logical_or)
@@ -432,14 +404,14 @@ def truth(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np
     return apply(kernels.clone, result, out=out)
 
 
-@reduction
+@numpy_names
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements over `dim` are not 0, as int64."""
     require_tensor(input, "count_nonzero")
     return wrap(np.add.reduce(input._array != 0, axis=axes_of(dim, input._array.ndim), dtype=np.int64))
 
 
-@reduction
+@numpy_names
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool | None = None, *, out: Any = None
 ) -> ValuesAndIndices:
@@ -451,7 +423,7 @@ def sort(
     return pair_written(_sort, values, indices, out)
 
 
-@reduction
+@numpy_names
 def argsort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Tensor | None = None
 ) -> Tensor:
@@ -478,7 +450,7 @@ def laid_as(x: Any, like: Any) -> Any:
     return out
 
 
-@reduction
+@numpy_names
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None
 ) -> ValuesAndIndices:

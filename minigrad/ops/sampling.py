@@ -9,14 +9,12 @@ import numpy as np
 
 from minigrad.autograd.inplace import resize
 from minigrad.autograd.node import Array, TensorBase, wrap
-from minigrad.metadata import check_device, dtype, dtype_of
+from minigrad.metadata import check_device, dtype, dtype_of, memory_format, wants_contiguous
 from minigrad.ops.arguments import ints, require_tensor, type_name
 from minigrad.ops.creation import (
     Device,
     finished,
-    laid_out,
     numpy_dtype,
-    options,
     require_float,
     sizes,
     target_dtype,
@@ -33,6 +31,7 @@ from minigrad.ops.distributions import (
     whole,
 )
 from minigrad.ops.numbers import number_as
+from minigrad.ops.placing import laid_out, options, placing
 from minigrad.random import Generator
 
 if TYPE_CHECKING:
@@ -49,14 +48,18 @@ def place(shape: tuple[int, ...], dtype: np.dtype[Any], device: Device, out: Ten
     return out._array
 
 
-def place_like(input: Tensor, dtype: dtype | None, device: Device, function: str) -> Array:
+def place_like(
+    input: Tensor, dtype: dtype | None, device: Device, function: str, memory_format: memory_format | None
+) -> Array:
     """An array to lay out numbers as, in the shape, dtype and order in memory of a tensor."""
     require_tensor(input, function)
     check_device(device)
     target = numpy_dtype(dtype) if dtype else input._array.dtype
-    return laid_out(input._array, lambda shape: np.empty(shape, target))
+    contiguous = wants_contiguous(memory_format, function)
+    return laid_out(input._array, lambda shape: np.empty(shape, target), contiguous)
 
 
+@placing
 def rand(
     *size: Any,
     generator: Generator | None = None,
@@ -72,6 +75,7 @@ def rand(
     return finished(uniform_values(like, 0.0, 1.0, source(generator, "rand")), requires_grad, device, out)
 
 
+@placing
 def rand_like(
     input: Tensor,
     *,
@@ -79,14 +83,14 @@ def rand_like(
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
-    **named: Any,
+    memory_format: memory_format | None = None,
 ) -> Tensor:
     """Uniform numbers in [0, 1), of the shape and dtype of `input`."""
-    options("rand_like", named)
-    like = place_like(input, dtype, device, "rand_like")
+    like = place_like(input, dtype, device, "rand_like", memory_format)
     return finished(uniform_values(like, 0.0, 1.0, source(generator, "rand_like")), requires_grad, device)
 
 
+@placing
 def randn(
     *size: Any,
     generator: Generator | None = None,
@@ -102,6 +106,7 @@ def randn(
     return finished(normal_values(like, 0.0, 1.0, source(generator, "randn")), requires_grad, device, out)
 
 
+@placing
 def randn_like(
     input: Tensor,
     *,
@@ -109,14 +114,14 @@ def randn_like(
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
-    **named: Any,
+    memory_format: memory_format | None = None,
 ) -> Tensor:
     """Standard normal numbers, of the shape and dtype of `input`."""
-    options("randn_like", named)
-    like = place_like(input, dtype, device, "randn_like")
+    like = place_like(input, dtype, device, "randn_like", memory_format)
     return finished(normal_values(like, 0.0, 1.0, source(generator, "randn_like")), requires_grad, device)
 
 
+@placing
 def normal(
     mean: Tensor | float,
     std: Tensor | float = 1.0,
@@ -127,13 +132,11 @@ def normal(
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
-    **named: Any,
 ) -> Tensor:
     """Normal numbers: of `size` for numbers mean and std, else of the shape that the tensors broadcast to.
 
     The result has the dtype of the first tensor, and is no function of them: gradients at them are 0.
     """
-    options("normal", named)
     stream = source(generator, "normal")
     tensors = [x for x in (mean, std) if isinstance(x, TensorBase)]
     if not tensors:
@@ -163,6 +166,7 @@ def normal(
     return constant(drawn._array, *tensors) if out is None else finished(drawn._array, False, None, out)
 
 
+@placing
 def randint(
     *bounds: Any,
     low: int | None = None,
@@ -173,10 +177,8 @@ def randint(
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
-    **named: Any,
 ) -> Tensor:
     """Integers from low (0) up to before high: randint(high, size) or randint(low, high, size)."""
-    options("randint", named)
     if size is None and bounds:
         *bounds, size = bounds  # type: ignore[assignment]
     first, end = bounds_of(bounds, low, high, "randint")
@@ -186,6 +188,7 @@ def randint(
     return finished(integer_values(like, first, end, source(generator, "randint")), requires_grad, device, out)
 
 
+@placing
 def randint_like(
     input: Tensor,
     *bounds: Any,
@@ -195,12 +198,11 @@ def randint_like(
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
-    **named: Any,
+    memory_format: memory_format | None = None,
 ) -> Tensor:
     """Integers from low (0) up to before high, of the shape and dtype of `input`."""
-    options("randint_like", named)
     first, end = bounds_of(bounds, low, high, "randint_like")
-    like = place_like(input, dtype, device, "randint_like")
+    like = place_like(input, dtype, device, "randint_like", memory_format)
     return finished(integer_values(like, first, end, source(generator, "randint_like")), requires_grad, device)
 
 
@@ -221,6 +223,7 @@ def bounds_of(bounds: Sequence[Any], low: Any, high: Any, function: str) -> tupl
     return whole(0 if low is None else low, function, "low"), whole(high, function, "high")
 
 
+@placing
 def randperm(
     n: int,
     *,
@@ -229,10 +232,8 @@ def randperm(
     dtype: dtype | None = None,
     device: Device = None,
     requires_grad: bool = False,
-    **named: Any,
 ) -> Tensor:
     """The integers 0 ... n - 1 in random order. RuntimeError where the dtype doesn't hold n - 1."""
-    options("randperm", named)
     n, stream = whole(n, "randperm", "n"), source(generator, "randperm")
     target = np.dtype(np.int64) if dtype is None and out is None else target_dtype(dtype, out)
     sizes((n,))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,28 +12,47 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import (
-    axis_of,
-    packed,
-    require_tensor,
-    type_name,
-)
-from minigrad.ops.indexing import getitem, grid, rows
+from minigrad.ops.arguments import axis_of, convert, numpy_names, packed, require_tensor, type_name, written
+from minigrad.ops.indexing import getitem, grid, numbers_of, rows
 from minigrad.ops.numbers import Number, number_as
 from minigrad.ops.pointwise import add, mul
+from minigrad.ops.reduction import sum
+from minigrad.ops.shaping import reshape
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
+REDUCTIONS = {"add": np.add, "multiply": np.multiply}
+
+
+def of_vectors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function for 0-d tensors too, which PyTorch takes for vectors of one element here."""
+
+    @functools.wraps(function)
+    def call(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+        require_tensor(input, function.__name__)
+        if input._array.ndim:
+            return function(input, *args, out=out, **kwargs)
+        vector = function(vector_of(input), *args, **kwargs)
+        result = apply(kernels.reshape, vector, shape=(), out=out)
+        return named(result, vector._node.label, input, *args, *kwargs.values()) if vector._node else result
+
+    return call
+
+
+def vector_of(x: Tensor) -> Tensor:
+    """A 0-d tensor as a vector of one element; other tensors as they are."""
+    return x if x._array.ndim else reshape(x, (1,))
+
 
 def places(input: Tensor, dim: int, index: Tensor, src: Any, name: str) -> tuple[tuple[Any, ...], Any]:
     """The index that scatter() and its kin write to, and the part of `src` that they read; PyTorch's errors."""
-    require_tensor(input, name)
     require_tensor(index, name, "index")
+    index, of_tensor = vector_of(index), isinstance(src, TensorBase)
+    src = vector_of(src) if of_tensor else src
     axis, shape, given = axis_of(dim, input._array.ndim), input._array.shape, index._array.shape
-    if index._array.dtype not in (np.int64, np.int32):
+    if index._array.size and index._array.dtype not in (np.int64, np.int32):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, got {index.dtype}")
-    of_tensor = isinstance(src, TensorBase)
     if of_tensor and src._array.dtype != input._array.dtype:
         raise RuntimeError(
             f"{name}(): Expected self.dtype to be equal to src.dtype, got {type_name(input)} and {type_name(src)}"
@@ -48,69 +70,103 @@ def places(input: Tensor, dim: int, index: Tensor, src: Any, name: str) -> tuple
         wrong = index._array[(index._array < 0) | (index._array >= shape[axis])]
         if wrong.size:
             raise RuntimeError(f"index {wrong[0]} is out of bounds for dimension {axis} with size {shape[axis]}")
-    if of_tensor and src._array.shape != given:
-        src = getitem(src, tuple(slice(n) for n in given))
-    return grid(index._array.copy(), axis) if given else (Ellipsis,), src
+        if of_tensor and src._array.shape != given:
+            src = getitem(src, tuple(slice(n) for n in given))
+    else:  # nothing goes anywhere
+        return (slice(0),), sum(getitem(reshape(src, (src._array.size,)), slice(0))) if of_tensor else src
+    return grid(index._array.copy(), axis), src
 
 
+@numpy_names
+@of_vectors
 def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Number | None = None, out: Tensor | None = None
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Any = None,
+    *,
+    value: Number | None = None,
+    reduce: str = "",
+    out: Tensor | None = None,
 ) -> Tensor:
     """input with out[index[i][j]][j] = src[i][j] for dim 0, and so on; `src` is a tensor or a number.
 
     Where `index` names a place more than once, one of the values stands there, and the gradient is not defined.
+    `reduce="add"` or "multiply" adds to what is there, or multiplies it, for each time; without a gradient.
     """
+    if src is None and isinstance(value, TensorBase) and not value._array.ndim:
+        value = value._array.item()
+    if (src is None) is (value is None) or not isinstance(src, (TensorBase, int, float, np.generic, type(None))):
+        raise TypeError(f"scatter() takes either a tensor `src` or a number `value`, got {src} and {value}")
+    if reduce != "" and isinstance(src, TensorBase):
+        warnings.warn(
+            "The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a future "
+            'PyTorch release: for reduce="add" use scatter_add().',
+            UserWarning,
+            stacklevel=4,
+        )
+    if reduce != "" and reduce not in REDUCTIONS:
+        kind = RuntimeError if isinstance(reduce, str) else TypeError
+        raise kind(f"scatter(): reduce argument must be either add or multiply, got {reduce!r}")
     src = value if src is None else src
     where, value = places(input, dim, index, src, "scatter")
     if not isinstance(value, TensorBase):
         value = number_as(value, input._array.dtype)
-    if not index._array.size:
-        return apply(kernels.clone, input, out=out)
+    if reduce:
+        return apply(kernels.put_reduced, input, value, index=where, ufunc=REDUCTIONS[reduce], out=out)
     result = packed(apply(kernels.put, input, value, index=where, out=out), out)
     return named(result, f"ScatterBackward{int(not isinstance(src, TensorBase))}", input, src)
 
 
+@numpy_names
+@of_vectors
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input with out[index[i][j]][j] += src[i][j] for dim 0, and so on; places named twice get both."""
     require_tensor(src, "scatter_add", "src")
     where, part = places(input, dim, index, src, "scatter_add")
-    if not index._array.size:
-        return apply(kernels.clone, input, out=out)
     added = add(input, apply(kernels.scatter, part, index=where, shape=input._array.shape), out=out)
     return named(added, "ScatterAddBackward0", input, src)
 
 
+@numpy_names
 def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1, out: Tensor | None = None
 ) -> Tensor:
     """input with alpha times the slices of `source` added at the places `index` along `dim`."""
     require_tensor(source, "index_add", "source")
-    axis, where = rows(input, dim, index, "index_add")
-    shape = input._array.shape
-    expected = (*shape[:axis], where[-1].size, *shape[axis + 1 :])
+    axis, numbers = numbers_of(input, dim, index, "index_add")
+    shape, given = input._array.shape, source._array.shape
     if source._array.dtype != input._array.dtype:
         raise RuntimeError(
             f"index_add_(): self ({type_name(input)}) and source ({type_name(source)}) must have the same scalar type"
         )
-    if not shape or source._array.shape != expected:
+    if not given and numbers.size != 1:
+        raise IndexError(f"index_add_(): the source has no dimensions, but there are {numbers.size} indices")
+    expected = (*shape[:axis], numbers.size, *shape[axis + 1 :]) if shape else ()
+    if given != expected:
         raise RuntimeError(
-            f"index_add_(): the source has shape {list(source._array.shape)}, but for this index it must be "
-            f"{list(expected)}"
+            f"index_add_(): the source has shape {list(given)}, but for this index it must be {list(expected)}"
         )
     added = apply(
         kernels.scatter,
         source if alpha == 1 else mul(source, wrap(number_as(alpha, input._array.dtype))),
-        index=where,
+        index=rows(input, axis, numbers),
         shape=shape,
     )
     return named(add(input, added, out=out), "IndexAddBackward0", input, source)
 
 
+@numpy_names
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, out: Tensor | None = None) -> Tensor:
-    """input with `value`, a number or a 0-d tensor, at the places `index` along `dim`."""
-    _, where = rows(input, dim, index, "index_fill")
-    if not input._array.ndim:
-        where = (np.array(index._array.size > 0),)  # a mask of the one element
+    """input with `value`, a number or a 0-d tensor, at the places `index` along `dim`; negative ones count from the
+    end."""
+    require_tensor(input, "index_fill")
+    require_tensor(index, "index_fill", "index")
+    axis = axis_of(dim, input._array.ndim)
+    if index._array.dtype != np.int64:
+        raise IndexError(f"index_fill_(): Expected dtype int64 for index, got {index.dtype}")
+    if index._array.ndim > 1:
+        raise RuntimeError(f"index_fill_(): Index has to be a vector/scalar, got shape {list(index._array.shape)}")
     if isinstance(value, TensorBase):
         if value._array.ndim:
             raise RuntimeError(
@@ -118,8 +174,14 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, out: Tenso
                 f"{value._array.ndim} dimension(s)."
             )
         number_as(value._array.item(), input._array.dtype)  # RuntimeError unless it fits
+        value = convert(value, input._array.dtype)
     else:
         value = number_as(value, input._array.dtype)
+    length = input._array.shape[axis] if input._array.ndim else 1
+    numbers = index._array + length * (index._array < 0)
+    where = rows(input, axis, numbers.reshape(-1))
+    if isinstance(value, TensorBase) and input._array.ndim:  # a mask: its gradient counts each place once
+        where = (*where[:-1], np.isin(np.arange(length), where[-1]))
     return named(apply(kernels.put, input, value, index=where, out=out), "IndexFillBackward0", input)
 
 
@@ -146,7 +208,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor |
     return named(result, "MaskedScatterBackward0", input, source)
 
 
-def take(input: Tensor, index: Tensor) -> Tensor:
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of the flattened input at `index`, in its shape; negative numbers count from the end."""
     require_tensor(input, "take")
     require_tensor(index, "take", "index")
@@ -157,7 +219,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     if wrong.size:
         raise IndexError(f"out of range: tried to access index {wrong[0]} on a tensor of {size} elements.")
     flat = apply(kernels.reshape, input, shape=(size,))
-    return named(apply(kernels.take, flat, index=(index._array.copy(),)), "TakeBackward0", input)
+    return written(named(apply(kernels.take, flat, index=(index._array.copy(),)), "TakeBackward0", input), out)
 
 
 def argwhere(input: Tensor) -> Tensor:

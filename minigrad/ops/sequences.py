@@ -13,11 +13,13 @@ from minigrad.metadata import int64
 from minigrad.ops.creation import Device, bound, finished, linspace, numpy_dtype, target_dtype
 from minigrad.ops.distributions import real
 from minigrad.ops.numbers import index_of
+from minigrad.ops.placing import placing
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
 
+@placing
 def logspace(
     start: float,
     end: float,
@@ -38,6 +40,7 @@ def logspace(
     return finished(powers.astype(target), requires_grad, device, out)
 
 
+@placing
 def range(
     start: float = 0,
     end: float | None = None,
@@ -53,7 +56,7 @@ def range(
         "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
         "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
         UserWarning,
-        stacklevel=2,
+        stacklevel=3,
     )
     if end is None:
         start, end = 0, start
@@ -69,19 +72,37 @@ def range(
     return finished(values.astype(target_dtype(dtype, out)), requires_grad, device, out)
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, device: Device = "cpu") -> Tensor:
+@placing
+def tril_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Dtype = int64,
+    device: Device = "cpu",
+    requires_grad: bool = False,
+) -> Tensor:
     """The places on and below the diagonal of a matrix, which `offset` moves to the right: (2, n), rows and columns."""
-    return places(np.tril_indices, row, col, offset, dtype, device)
+    return places(np.tril_indices, row, col, offset, dtype, device, requires_grad)
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Dtype = int64, device: Device = "cpu") -> Tensor:
+@placing
+def triu_indices(
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: Dtype = int64,
+    device: Device = "cpu",
+    requires_grad: bool = False,
+) -> Tensor:
     """The places on and above the diagonal of a matrix, which `offset` moves to the right: (2, n), rows and columns."""
-    return places(np.triu_indices, row, col, offset, dtype, device)
+    return places(np.triu_indices, row, col, offset, dtype, device, requires_grad)
 
 
-def places(function: Any, row: int, col: int, offset: int, dtype: Dtype, device: Device) -> Tensor:
+def places(function: Any, row: int, col: int, offset: int, dtype: Dtype, device: Device, requires_grad: bool) -> Tensor:
     row, col, offset = (index_of(n, "row, col or offset") for n in (row, col, offset))
     for name, n in (("row", row), ("col", col)):
         if n < 0:
             raise RuntimeError(f"{name} must be non-negative, got {n}")
-    return finished(np.stack(function(row, offset, col)).astype(numpy_dtype(dtype)), False, device)
+    return finished(np.stack(function(row, offset, col)).astype(numpy_dtype(dtype)), requires_grad, device)

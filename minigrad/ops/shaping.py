@@ -11,8 +11,10 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import Dims, axes_of, axis_of, ints, promote, require_tensor
+from minigrad.metadata import contiguous_format, memory_format, preserve_format, wants_contiguous
+from minigrad.ops.arguments import Dims, axes_of, axis_of, ints, numpy_names, promote, require_tensor, type_name
 from minigrad.ops.numbers import index_of
+from minigrad.storage import memory, strides
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -66,6 +68,27 @@ def view(input: Tensor, size: Sequence[int]) -> Tensor:
     return out
 
 
+def view_as_dtype(input: TensorBase, to: np.dtype[Any]) -> Tensor:
+    """The same memory read as another dtype; where its elements have another size, the last dim has another length.
+
+    As in PyTorch, the result has no history. RuntimeError where the elements do not fit.
+    """
+    x, size = input._array, to.itemsize
+    if size != x.itemsize:
+        ratio, steps = size / x.itemsize, strides(x)
+        what = f"to view {type_name(input)} as {to} (different element sizes)"
+        if not x.ndim or steps[-1] != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 {what}, but the strides are {list(steps)}")
+        rest = (x.shape[-1], *steps[:-1], memory(x)[1] // x.itemsize)
+        if any(n % ratio for n in rest):
+            raise RuntimeError(
+                f"self.size(-1), the other strides and self.storage_offset() must be divisible by {ratio} {what}, but "
+                f"they are {list(rest)}"
+            )
+    return wrap(x.view(to), input._counter)
+
+
+@numpy_names
 def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
     """Without the dims of length 1: all, or those named."""
     require_tensor(input, "squeeze")
@@ -78,6 +101,7 @@ def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
     )
 
 
+@numpy_names
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a dim of length 1 put in at `dim`."""
     require_tensor(input, "unsqueeze")
@@ -240,6 +264,7 @@ def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
     return repeat(input, (1,) * (input._array.ndim - len(sizes)) + sizes)
 
 
+@numpy_names
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along `dim`; their other dims must be equal."""
     tensors = tensor_list(tensors, "cat")
@@ -270,6 +295,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     return apply(kernels.concatenate, *tensors, sizes=sizes, axis=axis, out=out)
 
 
+@numpy_names
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors of one shape joined along a new dim."""
     tensors = tensor_list(tensors, "stack")
@@ -325,6 +351,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     return parts
 
 
+@numpy_names
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal length along `dim`, the last perhaps smaller."""
     require_tensor(input, "chunk")
@@ -338,6 +365,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, size, dim) if size else split(input, (0,) * chunks, dim)
 
 
+@numpy_names
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The views at each place along `dim`, without it."""
     require_tensor(input, "unbind")
@@ -386,8 +414,11 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return apply(kernels.diagonal, input, offset=offset, axis1=i, axis2=j)
 
 
-def contiguous(input: Tensor) -> Tensor:
+def contiguous(input: Tensor, memory_format: memory_format = contiguous_format) -> Tensor:
     """The tensor itself where its elements lie in the order of the indices, else a copy in which they do."""
+    if memory_format is not contiguous_format:
+        kind = RuntimeError if memory_format is preserve_format else TypeError
+        raise kind(f"contiguous(): memory_format must be torch.contiguous_format, not {memory_format}")
     return input if input._array.flags.c_contiguous else apply(kernels.contiguous, input)
 
 
@@ -403,7 +434,8 @@ def numel(input: Tensor) -> int:
     return input._array.size
 
 
-def clone(input: Tensor) -> Tensor:
-    """A copy, through which gradients pass."""
+def clone(input: Tensor, *, memory_format: memory_format | None = None) -> Tensor:
+    """A copy, through which gradients pass, laid out in memory as `input` is unless contiguous_format is asked for."""
     require_tensor(input, "clone")
-    return apply(kernels.clone, input)
+    in_order = memory_format is not None and wants_contiguous(memory_format, "clone")
+    return apply(kernels.contiguous if in_order else kernels.clone, input)

@@ -10,10 +10,11 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
-from minigrad.ops.arguments import axis_of, require_tensor, type_name
+from minigrad.ops.arguments import axis_of, numpy_names, require_tensor, type_name, written
 from minigrad.ops.arithmetic import lerp
 from minigrad.ops.indexing import take_along
 from minigrad.ops.numbers import Number, index_of, number_as
+from minigrad.ops.pointwise import mul, sub, where
 from minigrad.ops.reduction import (
     along,
     mean,
@@ -22,9 +23,8 @@ from minigrad.ops.reduction import (
     return_type,
     std,
     var,
-    written,
 )
-from minigrad.ops.shaping import reshape, stack
+from minigrad.ops.shaping import reshape, stack, unbind
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -64,7 +64,9 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     require_tensor(input, "bincount")
     array = input._array
     if array.dtype.kind not in "iu":
-        raise RuntimeError(f"bincount only supports integral inputs, got {type_name(input)}: convert with .long()")
+        raise NotImplementedError(
+            f"bincount only supports integral inputs, got {type_name(input)}: convert with .long()"
+        )
     if array.ndim != 1 or array.min(initial=0) < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
@@ -74,7 +76,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if weights._array.shape != array.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
     dtype = weights._array.dtype if weights._array.dtype == np.float32 else np.float64
-    sums = np.zeros(builtin_max(minlength, int(array.max(initial=-1)) + 1), dtype)
+    sums = np.zeros(builtin_max(minlength, int(array.max()) + 1), dtype)
     np.add.at(sums, array, weights._array.astype(dtype))
     return wrap(sums)
 
@@ -107,6 +109,7 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, o
     return written(wrap(counts), out)
 
 
+@numpy_names
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The middle element, the lower of two; NaN where there is one. Along `dim`, (values, indices)."""
     require_tensor(input, "median")
@@ -134,6 +137,7 @@ def middle(input: Tensor, axis: int) -> Tensor:
     return wrap(at)
 
 
+@numpy_names
 def quantile(
     input: Tensor,
     q: Any,
@@ -144,6 +148,26 @@ def quantile(
     out: Tensor | None = None,
 ) -> Tensor:
     """The q-th quantile (0..1, a number or a vector) along `dim`, or of all: between two elements, a line."""
+    return quantiles(input, q, dim, keepdim, interpolation, False, out)
+
+
+@numpy_names
+def nanquantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Tensor | None = None,
+) -> Tensor:
+    """quantile() of the elements that are not NaN; NaN where there is none."""
+    return quantiles(input, q, dim, keepdim, interpolation, True, out)
+
+
+def quantiles(
+    input: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: str, without_nan: bool, out: Tensor | None
+) -> Tensor:
     require_tensor(input, "quantile")
     if input._array.dtype not in (np.float32, np.float64):
         raise RuntimeError(f"quantile() input tensor must be either float or double dtype, got {type_name(input)}")
@@ -154,44 +178,49 @@ def quantile(
         )
     if not input._array.size:
         raise RuntimeError("quantile() input tensor must be non-empty")
-    if isinstance(q, TensorBase):
-        if q._array.dtype != input._array.dtype:
-            raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
-        if q._array.ndim > 1:
-            raise RuntimeError("quantile() q must be a scalar or 1D tensor")
-    shares = np.asarray(q._array if isinstance(q, TensorBase) else float(q), input._array.dtype)
-    if not ((shares >= 0) & (shares <= 1)).all():
-        raise RuntimeError(f"quantile() q values must be in the range [0, 1], got {shares}")
+    if not isinstance(q, TensorBase):
+        q = wrap(np.asarray(float(q), input._array.dtype))
+    if q._array.dtype != input._array.dtype:
+        raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+    if q._array.ndim > 1:
+        raise RuntimeError("quantile() q must be a scalar or 1D tensor")
+    if not ((q._array >= 0) & (q._array <= 1)).all():
+        raise RuntimeError(f"quantile() q values must be in the range [0, 1], got {q._array}")
     ndim = input._array.ndim
     axis = 0 if dim is None else axis_of(dim, ndim)
     x = reshape(input, (input._array.size,)) if dim is None or not ndim else input
-    results = [quantile_at(x, share, axis, interpolation) for share in shares.reshape(-1)]
+    shares = unbind(q) if q._array.ndim else (q,)
+    results = [quantile_at(x, share, axis, interpolation, without_nan) for share in shares]
     shape = list(x._array.shape)
     del shape[axis]
     if keepdim:
         shape = [1] * ndim if dim is None or not ndim else [*shape[:axis], 1, *shape[axis:]]
     results = [reshape(result, shape) for result in results]
     stacked = (
-        results[0] if not shares.ndim else stack(results) if results else wrap(np.zeros((0, *shape), shares.dtype))
+        results[0] if not q._array.ndim else stack(results) if results else wrap(np.zeros((0, *shape), q._array.dtype))
     )
     return written(stacked, out)
 
 
-def quantile_at(x: Tensor, share: Any, axis: int, interpolation: str) -> Tensor:
+def quantile_at(x: Tensor, share: Tensor, axis: int, interpolation: str, without_nan: bool) -> Tensor:
     """One quantile along `axis`, whose dim stays, of length 1."""
-    array, ranks = x._array, order(x, axis, False)._array
-    last = array.shape[axis] - 1
-    place = np.where(np.isnan(array).any(axis, keepdims=True), last, share * last)  # NaN is sorted to the end
-    if interpolation in ("lower", "higher", "nearest"):
-        place = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[interpolation](place)
-    below, above = (
-        take_along(x, wrap(np.take_along_axis(ranks, rank.astype(np.int64), axis)), axis)
-        for rank in (np.floor(place), np.ceil(place))
-    )
+    array, order_of = x._array, order(x, axis, False)._array
+    isnan, last = np.isnan(array), array.shape[axis] - 1  # NaN is sorted to the end
+    if without_nan:
+        place = mul(share, wrap(np.maximum(last - isnan.sum(axis, keepdims=True), 0).astype(array.dtype)))
+    else:
+        place = where(wrap(isnan.any(axis, keepdims=True)), float(last), mul(share, float(last)))
+    rounded = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}.get(interpolation, np.floor)(place._array)
+
+    def element(rank: Any) -> Tensor:
+        return take_along(x, wrap(np.take_along_axis(order_of, rank.astype(np.int64), axis)), axis)
+
     if interpolation not in ("linear", "midpoint"):
-        return below
-    weight = np.where(place % 1 > 0, 0.5, 0.0) if interpolation == "midpoint" else place % 1
-    return lerp(below, above, wrap(weight.astype(array.dtype)))
+        return element(rounded)
+    weight = sub(place, wrap(rounded))
+    if interpolation == "midpoint":
+        weight = wrap(np.where(weight._array > 0, 0.5, 0.0).astype(array.dtype))
+    return lerp(element(rounded), element(np.ceil(place._array)), weight)
 
 
 def searchsorted(
@@ -201,10 +230,16 @@ def searchsorted(
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
+    sorter: Tensor | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Where each number of `input` would be put into the sorted vector: before the equal ones, or (`right`) after."""
+    """Where each number of `input` would be put into the sorted vector: before the equal ones, or (`right`) after.
+
+    Of a sequence that is not sorted, `sorter` has the indices that sort it.
+    """
     require_tensor(sorted_sequence, "searchsorted", "sorted_sequence")
+    if sorter is not None:
+        sorted_sequence = sorted_by(sorted_sequence, sorter)
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if right and side == "left":
@@ -221,8 +256,25 @@ def searchsorted(
     return written(inserted(sequence, values, right or side == "right", out_int32), out)
 
 
+def sorted_by(sequence: Tensor, sorter: Tensor) -> Tensor:
+    """The elements in the order of `sorter`; PyTorch's errors."""
+    require_tensor(sorter, "searchsorted", "sorter")
+    if sequence._array.shape != sorter._array.shape:
+        raise RuntimeError(
+            "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+            f"{list(sequence._array.shape)} and got sorter tensor {list(sorter._array.shape)}"
+        )
+    if sorter._array.dtype != np.int64:
+        raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {sorter.dtype}")
+    if sorter._array.size and not 0 <= sorter._array.min() <= sorter._array.max() < sequence._array.shape[-1]:
+        raise RuntimeError("torch.searchsorted(): sorter index out of range")
+    return take_along(sequence, sorter, -1)
+
+
 def inserted(sequence: Any, values: Any, right: bool, out_int32: bool) -> Tensor:
     """Where NumPy would put the values in, row by row."""
+    if sequence.dtype.kind == "b" and sequence.size and values.size:
+        raise NotImplementedError("\"searchsorted_out_cpu\" not implemented for 'Bool': convert with .int()")
     found, side = np.zeros(values.shape, np.int32 if out_int32 else np.int64), cast("Any", "right" if right else "left")
     for row in np.ndindex(sequence.shape[:-1]):
         found[row or ...] = np.searchsorted(sequence[row], values[row], side)
@@ -240,7 +292,14 @@ def bucketize(
     return written(inserted(boundaries._array, values, right, out_int32), out)
 
 
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+def isin(
+    elements: Any,
+    test_elements: Any,
+    *,
+    assume_unique: bool = False,
+    invert: bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
     """Where an element is among `test_elements`, as bools; or (`invert`) where it is not."""
     if not isinstance(elements, TensorBase) and not isinstance(test_elements, TensorBase):
         raise TypeError("isin(): one of the arguments must be a Tensor")
@@ -248,16 +307,37 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     for array in (x, y):
         if array.dtype.kind == "b":
             raise RuntimeError("Unsupported input type encountered for isin(): Bool")
-    return wrap(np.isin(x, y, invert=invert))
+    return written(wrap(np.isin(x, y, invert=invert)), out)
 
 
-def std_mean(input: Tensor, dim: Any = None, *, correction: Number = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+@numpy_names
+def std_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
+) -> tuple[Tensor, Tensor]:
     """std() and mean() over `dim`."""
-    spread = named(std(input, dim, correction=correction, keepdim=keepdim), "StdMeanBackward0")
-    return spread, named(mean(input, dim, keepdim), "StdMeanBackward0")
+    return with_mean(std, "StdMeanBackward0", input, dim, unbiased, keepdim, correction)
 
 
-def var_mean(input: Tensor, dim: Any = None, *, correction: Number = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+@numpy_names
+def var_mean(
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
+) -> tuple[Tensor, Tensor]:
     """var() and mean() over `dim`."""
-    spread = named(var(input, dim, correction=correction, keepdim=keepdim), "VarMeanBackward0")
-    return spread, named(mean(input, dim, keepdim), "VarMeanBackward0")
+    return with_mean(var, "VarMeanBackward0", input, dim, unbiased, keepdim, correction)
+
+
+def with_mean(
+    function: Any, name: str, input: Tensor, dim: Any, unbiased: bool | None, keepdim: bool, correction: Number | None
+) -> tuple[Tensor, Tensor]:
+    spread = function(input, dim, unbiased, keepdim, correction=correction)
+    return named(spread, name), named(mean(input, None if isinstance(dim, bool) else dim, keepdim), name)

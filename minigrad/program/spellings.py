@@ -26,7 +26,8 @@ READABLE: dict[str, Callable[..., Any]] = {
 # definitions above.
 OPAQUE = {
     "scatter", "put", "put_diagonal", "put_slice", "strided", "scatter_strided", "put_strided", "median", "normal_cdf",
-    "nll_loss", "nll_loss2d", "nll_spread", "svd", "distinct", "repeat", "diagonal", "sum_of_blocks",
+    "nll_loss", "nll_loss2d", "nll_spread", "svd", "distinct", "repeat", "diagonal", "sum_of_blocks", "put_reduced",
+    "frequency",
 }  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from minigrad.tensor import Tensor
 class Embedding(Module):
     """A table of vectors, looked up by integers: (...) to (..., embedding_dim). Weight (num_embeddings, embedding_dim).
 
-    The row `padding_idx` begins as zeros and gets no gradient. NotImplementedError for `max_norm`,
-    `scale_grad_by_freq` and `sparse`.
+    The row `padding_idx` begins as zeros and gets no gradient. `max_norm`, `norm_type` and `scale_grad_by_freq` are
+    those of functional.embedding. NotImplementedError for `sparse`.
     """
 
     weight: Parameter
@@ -37,7 +37,7 @@ class Embedding(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        F.check_embedding(max_norm, scale_grad_by_freq, sparse)
+        F.check_embedding(sparse)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = F.padding_row(padding_idx, num_embeddings)
         self.max_norm, self.norm_type = max_norm, norm_type
@@ -85,8 +85,12 @@ class Embedding(Module):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.embedding(input, self.weight, self.padding_idx)
+        return F.embedding(
+            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+        )
 
     def extra_repr(self) -> str:
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        usual = {"padding_idx": None, "max_norm": None, "norm_type": 2, "scale_grad_by_freq": False, "sparse": False}
+        given = {name: getattr(self, name) for name in usual}
+        more = (f"{name}={value}" for name, value in given.items() if value != usual[name])
+        return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *more])
