@@ -459,6 +459,8 @@ def topk(
     axis = axis_of(dim, input._array.ndim)
     length = input._array.shape[axis] if input._array.ndim else 1
     k = index_of(k, "k")
+    if input._array.dtype.kind == "b":
+        raise RuntimeError("topk does not support bool dtypes on CPU: convert with .int()")
     if not 0 <= k <= length:
         raise RuntimeError(f"selected index k out of range: k = {k}, and dim {dim} has {length} elements")
     indices = order(input, dim, largest)

@@ -173,8 +173,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, out: Tenso
                 "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                 f"{value._array.ndim} dimension(s)."
             )
-        number_as(value._array.item(), input._array.dtype)  # RuntimeError unless it fits
-        value = convert(value, input._array.dtype)
+        if value._array.dtype != input._array.dtype:
+            number_as(value._array.item(), input._array.dtype)  # RuntimeError unless it fits
+            value = convert(value, input._array.dtype)
     else:
         value = number_as(value, input._array.dtype)
     length = input._array.shape[axis] if input._array.ndim else 1

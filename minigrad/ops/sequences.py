@@ -35,6 +35,8 @@ def logspace(
     target, base = target_dtype(dtype, out), real(base, "logspace", "base")
     if target.kind == "b" and steps > 1:
         raise NotImplementedError("\"logspace_cpu\" not implemented for 'Bool'")
+    if target.kind != "f":  # PyTorch's ends are numbers of the dtype, their powers are not
+        start, end = (int(bound(x, "logspace", name)) for x, name in ((start, "start"), (end, "end")))
     exponents = linspace(start, end, steps, dtype=dtype if target.kind == "f" else None)._array
     powers = np.power(target.type(base) if target.kind == "f" else base, exponents)
     return finished(powers.astype(target), requires_grad, device, out)
