@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 from surroundings import Surroundings
 
 import minigrad
@@ -28,6 +28,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 torch.set_num_threads(1)  # the arrays are tiny; pytest-xdist uses the cores
 torch.set_warn_always(True)  # a warning that torch gives once a process would depend on the order of the tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests whose outcome could depend on the processor: those that draw numbers, and those that train."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)) or hasattr(getattr(item, "module", None), "record"):
+            item.add_marker(pytest.mark.numerical)
 
 
 @pytest.fixture(autouse=True)
