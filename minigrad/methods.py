@@ -100,6 +100,9 @@ def of_shape(function: Callable[..., Tensor]) -> Callable[..., Any]:
             if not state.grad:
                 raise RuntimeError(f"{name} under no_grad would part the tensor from its history: use {name[:-1]}()")
         seen = function(self, *args, **kwargs)
+        if seen._node is not None and seen._node is not self._node:  # PyTorch has overloads for it: three of squeeze_
+            label = seen._node.label
+            seen._node.label = f"{label[:-1]}{int(label[-1]) + (3 if label.startswith('Squeeze') else 1)}"
         before, self._array, self._node = self._node, seen._array, seen._node
         bump(self, name)
         if self._view is not None:

@@ -16,18 +16,11 @@ import minigrad
 
 # Where the last node has another name than torch's: one row of the table stands for several of torch's nodes there.
 OTHERWISE_NAMED = {
-    "eq_:written": "a comparison and a conversion of its result; torch has EqBackward0",
-    "getitem": "x[...] is a slice; torch has AliasBackward0",
-    "setitem:number": "x[...] = value is CopySlices; torch has FillBackward3",
-    "setitem:tensor": "x[...] = value is CopySlices; torch has CopyBackwards",
     "matmul:2-d, 3-d": "torch puts the batch into one matrix, by a clone of transposes",
     "matmul:3-d, 3-d": "where nothing is summed up, torch transposes",
     "nn.functional.linear": "of what is not contiguous torch adds the bias by a node of its own",
-    "nn.functional.cross_entropy:probabilities": "divided by a tensor; torch has a division by a number of its own",
-    "repeat_interleave": "picks by index; torch expands where the number of repeats is one for all",
-    "quantile": "torch squeezes where this reshapes",
-    "quantile:dim": "torch squeezes where this reshapes",
     "einsum": "dims are put in order last; torch sums up last",
+    "einsum:sublists": "dims are put in order last; torch views the product of batches last",
     "einsum:several": "dims are put in order last; torch views the product of batches last",
     "norm:nuc": "torch permutes where this reshapes",
 }

@@ -11,7 +11,7 @@ import numpy as np
 from minigrad import kernels
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase, wrap
+from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops import abs, log_softmax, masked_fill, mean, mul, square, sub, sum
 from minigrad.ops.arguments import convert, not_a_tensor, promote_dtypes, require_tensor, type_name
 from minigrad.ops.distributions import real, whole
@@ -276,7 +276,9 @@ def cross_entropy_of_probabilities(
     if reduction == "none":
         return -sum(products, dim)
     total = -sum(products)
-    return total if reduction == "sum" else total / (products._array.size / classes if classes else 0)
+    if reduction == "sum":
+        return total
+    return named(total / (products._array.size / classes if classes else 0), "DivBackward1")
 
 
 def along_classes(weight: Tensor, ndim: int) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad import kernels
 from minigrad.autograd.graph import apply
-from minigrad.autograd.node import TensorBase
+from minigrad.autograd.node import TensorBase, named
 from minigrad.ops.arguments import (
     floating,
     pair,
@@ -53,7 +53,9 @@ def written(function: Callable[..., Tensor], ufunc: np.ufunc) -> Callable[..., T
         if out is not None:
             return function(input, other, out=out)
         x, y = pair(input, other)
-        return apply(kernels.cast, apply(kernels.compared, x, y, ufunc=ufunc), dtype=input._array.dtype)
+        result = apply(kernels.cast, apply(kernels.compared, x, y, ufunc=ufunc), dtype=input._array.dtype)
+        number = int(isinstance(other, TensorBase))
+        return named(result, f"{function.__name__.title()}Backward{number}", input, other)
 
     return compare
 

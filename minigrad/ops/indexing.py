@@ -204,7 +204,17 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     if index is None:
         return unsqueeze(input, 0)
     input, index = last_step(input, index)
-    return apply(kernel_for(index), input, index=index)
+    kernel = kernel_for(index)
+    part = apply(kernel, input, index=index)
+    if kernel is kernels.getitem and type(index) is not slice and is_whole(index, part._array, input._array):
+        return named(part, "AliasBackward0")
+    return part
+
+
+def is_whole(index: Any, part: Any, array: Any) -> bool:
+    """Whether an index of slices and `...` gives the whole array."""
+    entries = index if type(index) is tuple else (index,)
+    return part.shape == array.shape and all(i is Ellipsis or (type(i) is slice and not i.start) for i in entries)
 
 
 def kernel_for(index: Any) -> Any:
@@ -252,8 +262,13 @@ def setitem(input: Tensor, index: Any, value: Any, *, out: Any = None) -> Tensor
         except ValueError:
             raise misfit(np.shape(array), indexed_shape(out._array, index)) from None
         return out  # type: ignore[no-any-return]
-    result = apply(kernels.put, input, value, index=index)
-    return result if arrays else named(result, "torch::autograd::CopySlices")
+    if arrays:
+        return apply(kernels.put, input, value, index=index)
+    if is_whole(index, np.asarray(input._array[index]), input._array):  # PyTorch writes to the tensor itself
+        of_element = input._array.ndim and not (isinstance(value, TensorBase) and value._array.ndim)
+        name = "FillBackward3" if of_element else "torch::autograd::CopyBackwards"
+        return named(apply(kernels.fill, input, value), name)
+    return named(apply(kernels.put, input, value, index=index), "torch::autograd::CopySlices")
 
 
 def check_source(input: Tensor, arrays: list[Any], value: TensorBase) -> None:
@@ -377,7 +392,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
         if count != 1:
             raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {count} value(s)")
         rows(input, axis, numbers)
-        return named(apply(kernels.clone, input, out=out), "IndexSelectBackward0")
+        return written(named(apply(kernels.take, input, index=()), "IndexSelectBackward0"), out)
     places = rows(input, axis, numbers)
     picked = named(apply(kernels.take, input, index=places, packed=True), "IndexSelectBackward0")
     return written(picked, out)

@@ -12,7 +12,7 @@ from minigrad import kernels
 from minigrad.autograd.graph import apply
 from minigrad.autograd.node import TensorBase, named, wrap
 from minigrad.ops.arguments import axis_of, ints, numpy_names, require_tensor, type_name
-from minigrad.ops.indexing import getitem, index_select
+from minigrad.ops.indexing import index_select
 from minigrad.ops.numbers import index_of, size_of
 from minigrad.ops.reduction import sum
 from minigrad.ops.shaping import (
@@ -123,7 +123,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     start += size * (start < 0)
     if start + length > size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
-    return getitem(input, (slice(None),) * axis + (slice(start, start + length),))
+    return apply(kernels.getitem, input, index=(slice(None),) * axis + (slice(start, start + length),))
 
 
 @numpy_names

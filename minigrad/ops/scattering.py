@@ -183,7 +183,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, out: Tenso
     where = rows(input, axis, numbers.reshape(-1))
     if isinstance(value, TensorBase) and input._array.ndim:  # a mask: its gradient counts each place once
         where = (*where[:-1], np.isin(np.arange(length), where[-1]))
-    return named(apply(kernels.put, input, value, index=where, out=out), "IndexFillBackward0", input)
+    filled = apply(kernels.put, input, value, index=where, out=out)
+    return named(filled, f"IndexFillBackward{int(isinstance(value, TensorBase))}", input)
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:

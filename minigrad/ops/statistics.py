@@ -199,7 +199,7 @@ def quantiles(
     stacked = (
         results[0] if not q._array.ndim else stack(results) if results else wrap(np.zeros((0, *shape), q._array.dtype))
     )
-    return written(stacked, out)
+    return written(named(stacked, "SqueezeBackward4"), out)
 
 
 def quantile_at(x: Tensor, share: Tensor, axis: int, interpolation: str, without_nan: bool) -> Tensor:
