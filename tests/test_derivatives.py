@@ -17,6 +17,7 @@ from samples import Sample
 from test_ops import Case, cases, check, gradients, leaves_of
 
 import minigrad
+from minigrad import derivatives
 from minigrad.derivatives import constants, table
 
 Rule = tuple[str, str]  # the name of a row's function, and of the argument
@@ -207,7 +208,8 @@ def test_what_a_rule_calls_is_differentiable_or_constant() -> None:
     x = minigrad.ones(2, requires_grad=True)
 
     def change(rule: Any) -> Any:
-        return lambda g, out: np.logaddexp(g, out)
+        text = "lambda g, out: np.logaddexp(g, out)"
+        return eval(compile(text, derivatives.__file__, "eval"), {"np": np})  # in the file of the rules
 
     y = None
     with replaced(("np.exp", "x"), change):
