@@ -223,6 +223,14 @@ COMPOSED = (
     Sample("scatter", placed(source=False), some(st.sampled_from((2, 0.5, -1))), variant="number"),
     Sample("scatter", placed(source=True), some(reduce=WAY), ELEMENTWISE, "reduce"),
     Sample("scatter", placed(source=False), some(VALUE, reduce=WAY), ELEMENTWISE, "reduce number"),
+    Sample(
+        "scatter",
+        placed(source=True),
+        some(reduce=WAY),
+        ELEMENTWISE,
+        "reduce into a constant",
+        function=lambda T, x, *rest, **options: T.scatter(x.detach(), *rest, **options),
+    ),
     Sample("scatter_add", placed(source=True), tolerance=REDUCTION),
     *(
         Sample(name, placed_at_scalar(source), some(*more), REDUCTION, "0-d")

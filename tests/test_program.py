@@ -21,12 +21,12 @@ FEWER = max(settings().max_examples // 4, 1)  # each is run four times
 # Operations that give numbers, or shapes that depend on numbers: no program can be traced of them.
 REFUSED = {
     "where:condition", "allclose", "nonzero", "Tensor.item", "Tensor.tolist", "in", "bool", "int", "float",
-    "argwhere", "unique", "unique:dim", "searchsorted", "bucketize",
+    "argwhere", "unique", "unique:dim", "searchsorted", "searchsorted:side", "searchsorted:sorter", "bucketize",
 }  # fmt: skip
 SOMETIMES = {
     "getitem", "setitem:number", "setitem:tensor", "masked_scatter", "bincount:weights", "bincount", "histc",
     "histc:range", "nn.functional.one_hot", "repeat_interleave", "nn.functional.cross_entropy", "quantile",
-    "quantile:dim", "equal",
+    "quantile:dim", "equal", "repeat_interleave:size", "Tensor.view:dtype", "index_fill:tensor",
 }  # fmt: skip
 
 

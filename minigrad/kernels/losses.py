@@ -131,8 +131,11 @@ def binary_cross_entropy_with_logits(
 def with_logits_rule(
     g: Array, x: Array, y: Array, weight: Array | None, pos_weight: Array | None, reduction: str
 ) -> Array:
-    positive = y if pos_weight is None else pos_weight * y
-    return shared(g, x, weight, reduction) * ((1 - y) * expit(x) - positive * expit(-x))
+    if pos_weight is None:  # expit(x) - y, exact in both tails
+        slope = np.where(x < 0, expit(x) - y, 1 - y - expit(-x))
+    else:
+        slope = (1 - y) * expit(x) - pos_weight * y * expit(-x)
+    return shared(g, x, weight, reduction) * slope
 
 
 def logit_probability_rule(g: Array, x: Array, weight: Array | None, pos_weight: Array | None, reduction: str) -> Array:
