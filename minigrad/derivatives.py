@@ -390,7 +390,7 @@ for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.
 primitive(total, "Sum", x=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims))
 primitive(mean, "Mean", packed=True, in_single="all", x=lambda g, x_shape, axis, keepdims: spread(
     g / (count(x_shape, axis) or 1), x_shape, axis, keepdims))
-primitive(np.multiply.reduce, "Prod", packed=True, x=product_rule)
+primitive(np.multiply.reduce, "Prod", packed=True, in_single="nothing", x=product_rule)
 primitive(np.maximum.reduce, "Amax", packed=True, in_single="all", x=amax_rule)
 primitive(np.minimum.reduce, "Amin", packed=True, in_single="all", x=amax_rule)
 primitive(largest, "Max", number=1, in_single="all", x=max_rule)
