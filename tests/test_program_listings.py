@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,14 @@ def listing_5(x: Any, y: Any, w1: Any, w2: Any, learning_rate: float = 1e-6) -> 
 
 
 def derived_from(script: str) -> str:
-    found = subprocess.run(
-        [sys.executable, "-m", "minigrad", "derive", script],
-        cwd=EXAMPLES,
-        env=os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(EXAMPLES.parent)},
-        capture_output=True,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory() as folder:  # where its plots go
+        found = subprocess.run(
+            [sys.executable, "-m", "minigrad", "derive", str(EXAMPLES / script)],
+            cwd=folder,
+            env=os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(EXAMPLES.parent)},
+            capture_output=True,
+            text=True,
+        )
     assert found.returncode == 0, found.stderr
     return found.stdout
 
