@@ -115,10 +115,12 @@ def record(
         default_dtype(engine, dtype),
     ):
         warnings.simplefilter("always")
-        exec(compile(source, str(path), "exec"), variables)
-        finish_step()
+        try:
+            exec(compile(source, str(path), "exec"), variables)
+            finish_step()
+        finally:
+            plt.close("all")
         checkpoint = engine.load("model.ckpt") if Path("model.ckpt").exists() else {}
-    plt.close("all")
     return Recording(
         steps=steps,
         text=text.getvalue(),

@@ -39,8 +39,8 @@ class Near:
         return f"about {self.x}"
 
 
-def about(x: np.ndarray) -> Any:
-    """What is equal where draws are: their bits, or, where PyTorch's kernels round twice, about the same numbers."""
+def as_drawn(x: np.ndarray) -> Any:
+    """What to compare of drawn numbers: their bits, or, where PyTorch's kernels round twice, the numbers about."""
     once = torch.backends.cpu.get_cpu_capability() != "DEFAULT"
     return x.tobytes() if once or x.dtype.kind != "f" else Near(x)
 

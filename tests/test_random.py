@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sampling_programs import as_drawn
 
 import minigrad
 
@@ -24,7 +25,7 @@ seeds = st.integers(-(2**63), 2**64 - 1)
 def drawn(T: Any, g: Any) -> list[Any]:
     """Numbers of each kind, which end amid a pair of normals, and the state after them."""
     numbers = [T.rand(3, generator=g), T.randn(3, generator=g), T.randn(20, generator=g), T.randperm(5, generator=g)]
-    return [x.tolist() for x in (*numbers, T.rand(1, generator=g), g.get_state())]
+    return [as_drawn(x.numpy()) for x in (*numbers, T.rand(1, generator=g), g.get_state())]
 
 
 @given(seed=seeds)

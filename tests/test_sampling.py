@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sampling_programs import BY_MKL, PROGRAMS, about
+from sampling_programs import BY_MKL, PROGRAMS, as_drawn
 
 import minigrad
 
@@ -28,7 +28,7 @@ def facts(x: Any) -> Any:
     if not isinstance(x, (minigrad.Tensor, torch.Tensor)):
         return x
     strides = [step for step, n in zip(x.stride(), x.shape, strict=True) if n > 1] if x.numel() else []
-    return str(x.dtype), tuple(x.shape), strides, x.requires_grad, about(x.detach().numpy())
+    return str(x.dtype), tuple(x.shape), strides, x.requires_grad, as_drawn(x.detach().numpy())
 
 
 def names(T: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sampling_programs import BY_MKL, about
+from sampling_programs import BY_MKL, as_drawn
 
 from minigrad.stream import STATE, Stream
 
@@ -34,7 +34,7 @@ def same(ours, theirs):
     """Equal dtypes, shapes and bits (0.0 and -0.0 differ)."""
     theirs = theirs.numpy()
     assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
-    assert about(ours) == about(theirs)
+    assert as_drawn(ours) == as_drawn(theirs)
 
 
 def draw_uniform(g, t, n, dtype, a, b):
