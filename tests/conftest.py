@@ -22,6 +22,8 @@ _SUPPRESSED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.lar
 settings.register_profile(
     "ci", derandomize=True, database=None, deadline=None, max_examples=50, suppress_health_check=_SUPPRESSED
 )
+# On the kernels of other processors, after the profile above on those of this one
+settings.register_profile("short", settings.get_profile("ci"), max_examples=15)
 # Before a release, and after a change to a rule: HYPOTHESIS_PROFILE=deep pytest
 settings.register_profile("deep", deadline=None, max_examples=1000, suppress_health_check=_SUPPRESSED, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
