@@ -138,12 +138,12 @@ def primitive(
 ) -> None:
     """Add a row: `function`, the name of its node in PyTorch, and for each array argument, in order, its rule or None.
 
-    `view` says that the result may share the first argument's memory. `in_single` says what of float16 is computed in
-    float32 and rounded once, as by a single operation of PyTorch's: the "value", whereas a rule is several of them;
-    "all", where the gradient is a single one too; or "nothing", where the value is several, or only converted, or where
-    PyTorch converts numbers to float16 first, as NumPy does. `keeps` says that PyTorch keeps a tensor for what is a
-    parameter here (an index), so that a backward pass frees the node though its rules name no array. `packed` says that
-    PyTorch's result is contiguous, whatever the layout of what came in.
+    `view` says that the result may share the first argument's memory. `in_single` says what PyTorch computes in float32
+    and rounds once where the inputs are float16: the "value" alone, where the gradient is several operations, each
+    rounded; "all", the gradient too; "nothing", where the result itself is several operations, or a mere conversion,
+    or where PyTorch, like NumPy, converts numbers to float16 first. `keeps` says that PyTorch keeps a tensor for what
+    is a parameter here (an index), so that a backward pass frees the node though its rules name no array. `packed`
+    says that PyTorch's result is contiguous, whatever the layout of what came in.
     """
     table[function] = Primitive(function, name, view, number, rules, in_single, keeps, packed)
 
@@ -184,7 +184,7 @@ def var_rule(g: Array, x: Array, axis: Shape, correction: float, keepdims: bool)
     n = count(x.shape, axis)
     middle = mean(x, axis=axis, keepdims=True)
     g = restore(g, x.shape, axis, keepdims)
-    if correction == math.inf:  # ops' mark for all elements, and no more of them than the correction
+    if correction == math.inf:  # so ops marks that it is at least the number of elements, and all of them are reduced
         return g * np.where(x == middle, np.zeros_like(x) + math.nan, math.inf)
     return g * (2 / (n - correction) if n != correction else math.inf) * (x - middle)
 
@@ -216,7 +216,7 @@ def how_many(mask: Array, like: Array, axis: Shape) -> Array:
 def amax_rule(g: Array, x: Array, out: Array, axis: Shape, keepdims: bool) -> Array:
     """amax and amin: the elements that tie share the gradient evenly. NaN ties with nothing: 0 / 0, as in PyTorch."""
     g, out = restore(g, x.shape, axis, keepdims), restore(out, x.shape, axis, keepdims)
-    ties = np.where(x == out, np.zeros_like(x) + 1, 0)
+    ties = np.where(x == out, np.zeros_like(x) + 1, 0)  # a factor, as PyTorch's: an infinite g times 0 is NaN
     return g * ties / total(ties, axis=axis, keepdims=True)
 
 
@@ -387,7 +387,7 @@ for _constant in (*constants, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.
     primitive(_constant, "")
 
 # reductions
-primitive(total, "Sum", x=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims))
+primitive(total, "Sum", in_single="nothing", x=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims))
 primitive(mean, "Mean", packed=True, in_single="all", x=lambda g, x_shape, axis, keepdims: spread(
     g / (count(x_shape, axis) or 1), x_shape, axis, keepdims))
 primitive(np.multiply.reduce, "Prod", packed=True, in_single="nothing", x=product_rule)
@@ -475,7 +475,7 @@ primitive(losses.binary_cross_entropy, "BinaryCrossEntropy", in_single="nothing"
 primitive(losses.binary_cross_entropy_backward, "BinaryCrossEntropyBackward", in_single="nothing",
           x=lambda g, y, z: g * (y - z) / losses.logistic_slope(y),
           y=lambda g, x, y, z: g * x * (y * y - 2 * y * z + z) / np.square(losses.logistic_slope(y)),
-          z=lambda g, x, y: -g * x / np.maximum((1 - y) * y, 1e-12))
+          z=lambda g, x, y: -g * x / np.maximum((1 - y) * y, losses.EPSILON))
 primitive(losses.binary_cross_entropy_with_logits, "BinaryCrossEntropyWithLogits", in_single="nothing",
           x=losses.with_logits_rule,
           y=losses.logit_probability_rule, weight=None, pos_weight=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels import Array, cast
+from minigrad.kernels.layout import in_order
 
 Rule = Callable[..., Array]
 Pull = Callable[[Any, dict[str, Any]], Any]  # a rule, given the gradient and the saved values by their names
@@ -61,16 +63,15 @@ class Primitive:
 
     @property
     def wide(self) -> Primitive:
-        """The row for float16, which PyTorch converts to float32 for an operation and rounds once, behind it."""
+        """The row for float16, which PyTorch converts to float32 for an operation and rounds once, after it."""
         if self._wide is None:
-            rules = self.rules | ({"each": self.each} if self.each else {})
-            if self.in_single == "all":
-                rules = {name: in_single(rule) for name, rule in rules.items()}
-            wide = Primitive(self.function, self.name, False, 0, rules, keeps=self.keeps)
+            self._wide = wide = copy.copy(self)
+            wide._wide, wide.plans = wide, {}
             # The function as it is then: tracing puts others in their places.
-            function = in_single(lambda *arrays, **params: self.function(*arrays, **params))
-            wide.function, wide.name, wide._wide = function, self.name, wide
-            self._wide = wide
+            wide.function = computed_in_single(lambda *arrays, **params: self.function(*arrays, **params))
+            if self.in_single == "all":
+                wide.each = computed_in_single(self.each)
+                wide.rules = {name: computed_in_single(rule) for name, rule in self.rules.items()}
         return self._wide
 
     def plan(self, needs: int) -> Plan:
@@ -107,13 +108,12 @@ def packing(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **params: Any) -> Any:
-        out = function(*args, **params)
-        return out if out.ndim < 2 or out.flags.c_contiguous else out.copy()
+        return in_order(function(*args, **params))
 
     return call
 
 
-def in_single(function: Any) -> Any:
+def computed_in_single(function: Any) -> Any:
     """`function`, or None, with float16 converted to float32 before it, and back after it."""
     if function is None:
         return None

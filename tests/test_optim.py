@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import numpy as np
@@ -486,3 +487,40 @@ def test_steps_in_float16_are_torchs_to_the_last_digit(name: str, options: dict[
     portable = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
     once_a_step = len(gradients) * float(np.spacing(np.abs(theirs).max()))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=once_a_step if portable else 0)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adadelta", "Adam", "NAdam", "RAdam"])
+def test_a_large_parameter_in_float16(name: str) -> None:
+    """Larger than a piece that SGD updates at a time, and with an eps that float16 alone would round."""
+    rng = np.random.default_rng(0)
+    start, *gradients = rng.standard_normal((4, 257, 256)).astype(np.float16)
+    seen = []
+    for T in (minigrad, torch):
+        p = T.nn.Parameter(T.from_numpy(start.copy()))
+        optimizer = getattr(T.optim, name)([p], lr=0.1, **({} if name == "SGD" else {"eps": 1.0001e-3}))
+        for gradient in gradients:
+            p.grad = T.from_numpy(gradient.copy())
+            optimizer.step()
+        seen.append(p.detach().numpy().astype(np.float32))
+    np.testing.assert_allclose(*seen, rtol=0, atol=3 * float(np.spacing(np.float16(4))))
+
+
+@pytest.mark.parametrize("dtypes", [*itertools.permutations(["half", "float", "double"], 2)], ids="-".join)
+@pytest.mark.parametrize("name", ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop"])
+def test_a_model_converted_after_the_first_step(name: str, dtypes: tuple[str, str]) -> None:
+    """Only where its step interpolates, PyTorch refuses the state of the other dtype."""
+    options = {"RMSprop": {"centered": True}, "SGD": {"momentum": 0.9}}.get(name, {})
+    found = []
+    for T in (minigrad, torch):
+        net = T.nn.Linear(2, 1)
+        optimizer = getattr(T.optim, name)(net.parameters(), **options)
+        try:
+            for dtype in dtypes:
+                getattr(net, dtype)()
+                optimizer.zero_grad()
+                net(T.ones(1, 2).to(net.weight.dtype)).sum().backward()
+                optimizer.step()
+            found.append(False)
+        except RuntimeError as error:
+            found.append("expected dtype" in str(error))
+    assert found[0] == found[1]

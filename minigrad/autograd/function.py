@@ -86,7 +86,7 @@ class FunctionCtx:
         node.check()
         return tuple(x if x is None or isinstance(x, TensorBase) else node.result(*x) for x in self._saved)
 
-    def _check_marks(self, outputs: Sequence[Any]) -> None:
+    def _apply_marks(self, outputs: Sequence[Any]) -> None:
         """Count the writes to what was marked dirty. RuntimeError where a mark is on what can't have it."""
         for name, verb, marked in (
             ("mark_dirty", "can only accept variables", self._dirty),
@@ -96,18 +96,18 @@ class FunctionCtx:
                 if not isinstance(x, TensorBase):
                     raise RuntimeError(f"{name} {verb}, but argument {i} is of type {type(x).__name__}")
         for x in self._dirty:
-            bump(x, f"{self._function.__name__}.apply")
             if not any(x is out for out in outputs):
                 raise RuntimeError(
                     "Some elements marked as dirty during the forward method were not returned as output. The inputs "
                     "that are modified inplace must all be outputs of the Function: return the tensor itself, of shape "
                     f"{list(x.shape)}, from the forward of {self._function.__name__}"
                 )
+            bump(x, f"{self._function.__name__}.apply")
 
     def _check_as_is(self, inputs: Sequence[Any], output: Any) -> None:
         """RuntimeError where setup_context saves an input that is returned as it came: as which of the two?"""
         outputs = output if isinstance(output, tuple) else (output,)
-        as_is = {id(x) for x in inputs} & {id(x) for x in outputs} - {id(x) for x in self._dirty}
+        as_is = {id(x) for x in inputs} & ({id(x) for x in outputs} - {id(x) for x in self._dirty})
         if any(isinstance(x, TensorBase) and id(x) in as_is for x in self._to_save):
             raise RuntimeError(
                 "An input that has been returned as-is as output is being saved for backward. This is not supported if "
@@ -308,7 +308,7 @@ class Function:
                 output = cls.forward(ctx, *args)
         ctx._several = isinstance(output, tuple)
         outputs = [*output] if ctx._several else [output]
-        ctx._check_marks(outputs)
+        ctx._apply_marks(outputs)
         node = FunctionNode(ctx, args) if state.grad and any(ctx.needs_input_grad) else None
         ctx._outputs = [(x._array.shape, x._array.dtype) if isinstance(x, TensorBase) else None for x in outputs]
         results = []
@@ -320,7 +320,7 @@ class Function:
 
 
 def result_of(x: Any, i: int, ctx: FunctionCtx, node: FunctionNode | None, args: Sequence[Any]) -> Tensor:
-    """A result of forward with its place in the graph: itself, but for an input that was not written to."""
+    """A result of forward with its place in the graph: what forward returned, or, of an input unchanged, a view."""
     given, dirty = any(x is y for y in args), any(x is y for y in ctx._dirty)
     if node is None or x._array.dtype.kind != "f" or any(x is y for y in ctx._non_differentiable):
         if x.requires_grad:

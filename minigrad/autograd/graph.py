@@ -82,12 +82,17 @@ def apply(function: Callable[..., Any] | Primitive, *inputs: Any, out: Tensor | 
     except ValueError as error:
         raise shape_error(arrays, error) from None
     except RuntimeError as error:
-        result = unless_entered(error)(primitive.function, *arrays, **params)
+        run = unless_entered(error)
+        try:
+            result = run(primitive.function, *arrays, **params)
+        except ValueError as error:
+            raise shape_error(arrays, error) from None
     if type(result) is not ndarray:
         if type(result) is list or type(result) is tuple:
             return cast("Tensor", several(primitive, inputs, arrays, params, needs, result))
         result = as_array(result)
     if result.itemsize == 2 and result.dtype == HALF and primitive.wide is not primitive:
+        # Computed anew, in float32: that a result is float16 is known only now, and other dtypes needn't wait for it.
         return apply(primitive.wide, *inputs, **params)
     tensor: Tensor = _new(nodes._Tensor)  # wrap(result), written out: this is on the path of every operation
     tensor._array = result
@@ -237,14 +242,11 @@ def run_sweep(
     deliver: Deliver | None = None,
 ) -> dict[Edge, Any]:
     """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
-    if not create_graph:
-        gradients: dict[Edge, Any]
-        try:
-            gradients = state.quiet(sweep, seeds, bool(retain_graph), False, targets, deliver)
-        except RuntimeError as error:
-            gradients = unless_entered(error)(sweep, seeds, bool(retain_graph), False, targets, deliver)
-        return gradients
-    return cast("dict[Edge, Any]", quietly(recorded_sweep, seeds, retain_graph is not False, targets, deliver))
+    if create_graph:
+        found = quietly(recorded_sweep, seeds, retain_graph is not False, targets, deliver)
+    else:
+        found = quietly(sweep, seeds, bool(retain_graph), False, targets, deliver)
+    return cast("dict[Edge, Any]", found)
 
 
 def recorded_sweep(
@@ -352,8 +354,8 @@ def keeper(node: Node) -> Tensor | None:
 def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> None:
     """Add a gradient to the .grad of a tensor; `taken` are the ids of the arrays that belong to somebody.
 
-    None is lost where other threads, or a signal handler in the midst of this, do the same: between the last look at
-    .grad and the write that relies on it nothing is called, so that no other can come in.
+    No gradient is lost where other threads, or a signal handler in the midst of this, do the same: between the last
+    look at .grad and the write that relies on it nothing is called, so that no other can come in.
     """
     grad = tensor._grad
     if create_graph or (grad is not None and grad._requires_grad):

@@ -66,14 +66,13 @@ class Watch:
 
     __slots__ = ("after", "hooks", "retained")
 
-    any_leaf = (
-        False  # whether a leaf was ever watched: only then the sweep must find out when a leaf's gradient is whole
-    )
+    # Whether a leaf was ever watched: only then the sweep must find out when a leaf's gradient is whole.
+    any_leaf = False
 
     def __init__(self) -> None:
         self.hooks: Hooks = OrderedDict()
         self.after: Hooks = OrderedDict()  # of a leaf, called when its .grad is up to date
-        self.retained: Callable[[], Tensor | None] | None = None  # a weak reference
+        self.retained: Callable[[], Tensor | None] | None = None  # a weak reference, or `elsewhere`
 
     def move_to(self, leaf: Tensor) -> None:
         """Let the hooks be those of a leaf that the tensor has become."""
@@ -104,7 +103,7 @@ class Watch:
 
 
 def elsewhere() -> None:
-    """As `retained` of a tensor whose gradient an earlier node of its keeps."""
+    """Stands for `retained` where an earlier node of the same tensor keeps its gradient: there is no tensor here."""
 
 
 def retain(tensor: Tensor) -> None:

@@ -29,9 +29,9 @@ PACKAGE = os.path.dirname(os.path.dirname(__file__))
 # The files whose frames are not the user's. (pathlib takes a tenth of NumPy's time to import.)
 INTERNAL = frozenset(os.path.join(folder, name) for folder, _, names in os.walk(PACKAGE) for name in names)
 next_number = itertools.count().__next__
-NOTHING: list[
-    Any
-] = []  # the checks of all nodes that a backward pass does not free: one list, as a deep graph has many
+# The checks of all nodes that a backward pass does not free, told apart by identity: one list, as a deep graph has many
+# such nodes. It stays empty: what keeps an array is freed, and has a list of its own.
+NOTHING: list[Any] = []
 UNWRITTEN: tuple[str, Any] = ("", None)  # the last write, where a node keeps the array and none came since
 _new = object.__new__
 

@@ -158,7 +158,7 @@ def take(x: Array, *, index: Any, packed: bool = False) -> Array:
         return x.take(entries[-1], len(entries) - 1)  # rows or columns, in a third of the time
     out = x[index]
     if packed:
-        return out if out.flags.c_contiguous else out.copy()
+        return in_order(out)
     axes = order_of_places(x, entries, out.shape)
     slowest_first = out.transpose(axes)
     return out if slowest_first.flags.c_contiguous else slowest_first.copy().transpose(inverse(axes))
@@ -169,19 +169,20 @@ def order_of_places(x: Array, entries: tuple[Any, ...], shape: Shape) -> Shape:
     arrays = [k for k, i in enumerate(entries) if type(i) is not slice]
     widths = [i.ndim if type(i) is not slice and i.dtype.kind == "b" else 1 for i in entries]
     starts = [*itertools.accumulate(widths, initial=0)]
-    rest = [n for k, i in enumerate(entries) if type(i) is slice for n in [x.strides[starts[k]]]]
+    rest = [x.strides[starts[k]] for k, i in enumerate(entries) if type(i) is slice]
     rest += x.strides[starts[-1] :]
-    beside = arrays[-1] - arrays[0] < len(arrays)
+    beside = arrays[-1] - arrays[0] < len(arrays)  # if not, the dims that the arrays give come first
     before = arrays[0] if beside else 0
-    count = len(shape) - len(rest)  # of the dims that the arrays give
-    operands = [(*rest[:before], *(0,) * count, *rest[before:])]
+    given = len(shape) - len(rest)  # how many dims the arrays give
+    operands = [(*rest[:before], *(0,) * given, *rest[before:])]
     for k in arrays:
         i = entries[k]
-        own = (8,) if i.dtype.kind == "b" else i.strides
-        own = (0,) * (count - len(own)) + tuple(own)
-        sides = (1,) * count if i.dtype.kind == "b" else (1,) * (count - i.ndim) + i.shape
-        own = tuple(0 if n == 1 != m else s for s, n, m in zip(own, sides, shape[before:], strict=False))
-        operands.append((0,) * before + own + (0,) * (len(rest) - before))
+        mask = i.dtype.kind == "b"  # stands for the int64 places where it holds
+        strides, sides = ((8,), (1,)) if mask else (i.strides, i.shape)
+        strides = (0,) * (given - len(strides)) + strides
+        sides = (1,) * (given - len(sides)) + sides
+        broadcast = [0 if n == 1 != m else s for s, n, m in zip(strides, sides, shape[before:], strict=False)]
+        operands.append((*(0,) * before, *broadcast, *(0,) * (len(rest) - before)))
     return iteration_order(shape, operands)
 
 
@@ -264,7 +265,7 @@ def frequency(index: Array, *, dtype: np.dtype[Any]) -> Array:
 @dispatched
 def put(x: Array, y: Array, *, index: Any) -> Array:
     """A copy of x with x[index] = y."""
-    out = x.copy() if 0 in x.strides else x.copy("K")
+    out = clone(x)
     out[index] = y
     return out
 
@@ -399,6 +400,11 @@ def swap(x: Array) -> Array:
 def clone(x: Array) -> Array:
     """A copy in the same layout; contiguous where x is expanded."""
     return x.copy() if 0 in x.strides else x.copy("K")
+
+
+def in_order(x: Array) -> Array:
+    """x, or a copy, with its elements in memory in the order of the indices."""
+    return x if x.ndim < 2 or x.flags.c_contiguous else x.copy()
 
 
 @dispatched

@@ -213,10 +213,10 @@ def mse_loss(x: Array, y: Array, *, reduction: str) -> Array:
     """The mean, or the sum, of (x - y)**2."""
     d = (x - y).ravel()
     if x.itemsize == 2:  # PyTorch rounds the squares, but not their sum
-        total = np.add.reduce(d * d, dtype=np.float32)
-        return (total if reduction == "sum" else total / (d.size or math.nan)).astype(x.dtype)
-    total = sum_of_squares(d)
-    return total if reduction == "sum" else total / (d.size or math.nan)
+        summed = np.add.reduce(d * d, dtype=np.float32)
+        return (summed if reduction == "sum" else summed / (d.size or math.nan)).astype(x.dtype)
+    summed = sum_of_squares(d)
+    return summed if reduction == "sum" else summed / (d.size or math.nan)
 
 
 PIECE = 65536  # numbers at a time, so that temporaries stay in the cache

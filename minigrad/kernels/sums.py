@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.layout import Array, Shape, count, dispatched, inverse, reshape
+from minigrad.kernels.layout import Array, Shape, count, dispatched, in_order, inverse, reshape
 
 ROWS = 128  # terms that may be added one after the other
 STRIDED_ROWS = 16  # in blocks that BLAS can't read, where nothing else keeps the rounding errors small
@@ -26,27 +26,25 @@ def total(x: Array, *, axis: Shape, keepdims: bool, dtype: Any = None) -> Array:
         return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
     if not 8 <= x.size <= ROWS or x.itemsize == 2:
         return unusual_total(x, axis, keepdims)
-    out = np.add.reduce(x, axis=axis, keepdims=keepdims)
-    return out if out.ndim < 2 or out.flags.c_contiguous else out.copy()
+    return in_order(np.add.reduce(x, axis=axis, keepdims=keepdims))
 
 
 def unusual_total(x: Array, axis: Shape, keepdims: bool) -> Array:
-    """total() of fewer terms than 8, of many, or of float16, which is added up in float32."""
+    """The sum of fewer elements than 8, of many, or of float16, which is added up in float32."""
     if x.itemsize == 2:
         return total(x.astype(np.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
     shape = tuple(1 if i in axis else n for i, n in enumerate(x.shape) if keepdims or i not in axis)
     if 4 < x.size < 8 and x.flags.c_contiguous and count(x.shape, axis) == x.size:
-        return np.add.reduce(few_in_turn(x.reshape(-1))).reshape(shape)
-    while in_turn(x, axis) > ROWS:
+        return np.add.reduce(in_torchs_order(x.reshape(-1))).reshape(shape)
+    while terms_in_turn(x, axis) > ROWS:
         # Along the axis whose neighbours lie furthest apart; a stride of 0 doesn't say how NumPy takes it.
         x = sum_of_blocks(x, axis=max(axis, key=lambda i: (x.shape[i] > 1, abs(x.strides[i]) or math.inf)))
         if count(x.shape, axis) == 1:
             return x.reshape(shape)
-    out = np.add.reduce(x, axis=axis, keepdims=keepdims)
-    return out if out.ndim < 2 or out.flags.c_contiguous else out.copy()
+    return in_order(np.add.reduce(x, axis=axis, keepdims=keepdims))
 
 
-def few_in_turn(x: Array) -> Array:
+def in_torchs_order(x: Array) -> Array:
     """5, 6 or 7 terms in PyTorch's order, the same on every processor (aten/src/ATen/native/cpu/SumKernel.cpp)."""
     return x[[i for i in (0, 4, 5, 6, 1, 2, 3) if i < len(x)]]
 
@@ -55,7 +53,7 @@ def total_of_all(x: Array) -> Array:
     return total(x, axis=tuple(range(x.ndim)), keepdims=False)
 
 
-def in_turn(x: Array, axis: Shape) -> int:
+def terms_in_turn(x: Array, axis: Shape) -> int:
     """How many terms np.add.reduce adds one after the other: all but those of the run that lies innermost in memory."""
     shape, strides = x.shape, x.strides
     terms, step = count(shape, axis), 0

@@ -391,7 +391,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
         count = index._array.size
         if count != 1:
             raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {count} value(s)")
-        rows(input, axis, numbers)
+        rows(input, axis, numbers)  # IndexError out of range
         return written(named(apply(kernels.take, input, index=()), "IndexSelectBackward0"), out)
     places = rows(input, axis, numbers)
     picked = named(apply(kernels.take, input, index=places, packed=True), "IndexSelectBackward0")

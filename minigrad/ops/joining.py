@@ -138,7 +138,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {axis}"
         )
-    return apply(kernels.select, input, index=(slice(None),) * axis + (index_of(index, "index"),))
+    return apply(kernels.select, input, index=(slice(None),) * axis + (index,))
 
 
 def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:

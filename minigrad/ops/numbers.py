@@ -78,7 +78,7 @@ def element_as(value: Any, target: np.dtype[Any]) -> Any:
     """A number that becomes an element: as number_as(), but float16 takes infinity for what is too large, as PyTorch's
     fill of a scalar does."""
     value = number(value)
-    if target == _half and abs(value) >= 65520:
+    if target == _half and abs(value) >= 65520:  # which float16 rounds to infinity
         return np.float16(math.copysign(math.inf, value))
     return number_as(value, target)
 

@@ -6,9 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import numpy as np
-
 from minigrad.autograd.node import Array
+from minigrad.kernels.layout import inverse, iteration_order
 from minigrad.metadata import layout
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,26 +42,9 @@ def options(function: str, named: dict[str, Any], *names: str) -> list[Any]:
     return [named[name] for name in names if name in named]
 
 
-def memory_order(x: Array) -> list[int]:
-    """The dims of x from the outermost in memory to the innermost, as PyTorch's insertion sort finds them: an
-    expanded dim, of stride 0, compares equal to all."""
-    order = list(range(x.ndim))[::-1]
-    for i in range(1, x.ndim):
-        at = i
-        for j in reversed(range(i)):
-            (a, m), (b, n) = ((x.strides[d], x.shape[d]) for d in (order[j], order[at]))
-            if a and b:
-                if (a, m) > (b, n):
-                    order[j], order[at] = order[at], order[j]
-                    at = j
-                elif a < b:
-                    break
-    return order[::-1]
-
-
 def laid_out(x: Array, make: Callable[[tuple[int, ...]], Array], contiguous: bool = False) -> Array:
     """What `make` gives, of the shape of x, filled and laid out in memory in the order of x, or `contiguous`."""
     if contiguous or x.flags.c_contiguous:
         return make(x.shape)
-    order = memory_order(x)
-    return make(tuple(x.shape[dim] for dim in order)).transpose(np.argsort(order).tolist())
+    order = iteration_order(x.shape, (x.strides,))
+    return make(tuple(x.shape[dim] for dim in order)).transpose(inverse(order))

@@ -397,7 +397,7 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False, *, out: Tensor |
 
 def truth(input: Tensor, dim: Dims, keepdim: bool, out: Tensor | None, ufunc: np.ufunc) -> Tensor:
     require_tensor(input, "all" if ufunc is np.logical_and else "any")
-    none = isinstance(dim, (tuple, list)) and not dim  # here alone an empty list means no dims
+    none = isinstance(dim, (tuple, list)) and not dim  # here, as in squeeze(), an empty list means no dims
     axis = () if none else axes_of(dim, input._array.ndim)
     array = ufunc.reduce(input._array, axis=axis, keepdims=keepdim)
     result = packed(wrap(array.astype(np.uint8) if input._array.dtype == np.uint8 else array), None)

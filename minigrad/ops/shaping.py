@@ -94,11 +94,9 @@ def squeeze(input: Tensor, dim: Dims = None) -> Tensor:
     require_tensor(input, "squeeze")
     shape = input._array.shape
     several = isinstance(dim, (tuple, list))
-    axes = () if several and not dim else axes_of(dim, len(shape))  # an empty list means no dims here
+    axes = () if several and not dim else axes_of(dim, len(shape))  # here, as in any(), an empty list means no dims
     out = apply(kernels.squeeze, input, shape=tuple(n for i, n in enumerate(shape) if n != 1 or i not in axes))
-    return (
-        out if dim is None else named(out, "SqueezeBackward2" if isinstance(dim, (tuple, list)) else "SqueezeBackward1")
-    )
+    return out if dim is None else named(out, f"SqueezeBackward{2 if several else 1}")
 
 
 @numpy_names

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.optim.optimizer import Gradients, Optimizer, check_not_negative, number, rate, update
+from minigrad.kernels import Array
+from minigrad.optim.optimizer import Gradients, Optimizer, check_not_negative, number, rate, update, wide
 from minigrad.tensor import Tensor
 
 
@@ -52,7 +53,13 @@ class Adadelta(Optimizer):
             _, square_avg, acc_delta = self._advance(p, "square_avg", "acc_delta")
             update(np.multiply, square_avg, rho)
             square_avg += (1 - rho) * grad * grad
-            delta = np.sqrt(acc_delta + eps) / np.sqrt(square_avg + eps) * grad
+            delta = root(acc_delta, eps) / root(square_avg, eps) * grad
             update(np.multiply, acc_delta, rho)
             acc_delta += (1 - rho) * delta * delta
             p._array -= rate(lr, p._array) * delta
+
+
+def root(x: Array, eps: float) -> Array:
+    """The square root of x + eps."""
+    out: Array = np.sqrt((wide(x) + eps).astype(x.dtype, copy=False))
+    return out

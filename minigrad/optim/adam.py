@@ -61,7 +61,7 @@ class Adam(Optimizer):
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
         for p, grad in gradients:
             step, exp_avg, exp_avg_sq, *largest = self._advance(p, *names)
-            lerp(exp_avg, grad, float(1 - beta1))
+            lerp(exp_avg, grad, float(1 - beta1), p._array.dtype)
             update(np.multiply, exp_avg_sq, float(beta2))
             exp_avg_sq += float(1 - beta2) * grad * grad
             for maximum in largest:

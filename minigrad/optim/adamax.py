@@ -49,7 +49,7 @@ class Adamax(Optimizer):
         lr, eps, (beta1, beta2) = number(group["lr"]), group["eps"], group["betas"]
         for p, grad in gradients:
             step, exp_avg, exp_inf = self._advance(p, "exp_avg", "exp_inf")
-            lerp(exp_avg, grad, 1 - beta1)
+            lerp(exp_avg, grad, 1 - beta1, p._array.dtype)
             update(np.multiply, exp_inf, beta2)
             np.maximum(exp_inf, np.abs(grad) + eps, out=exp_inf, casting="same_kind")
             p._array -= float(lr / (1 - beta1**step)) * wide(exp_avg) / exp_inf

@@ -56,7 +56,7 @@ class NAdam(Optimizer):
             mu = beta1 * (1.0 - 0.5 * 0.96 ** (step * decay))
             mu_next = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * decay))
             mu_product *= mu
-            lerp(exp_avg, grad, 1 - beta1)
+            lerp(exp_avg, grad, 1 - beta1, p._array.dtype)
             update(np.multiply, exp_avg_sq, beta2)
             exp_avg_sq += (1 - beta2) * grad * grad
             denominator = np.sqrt(exp_avg_sq / (1 - beta2**step))

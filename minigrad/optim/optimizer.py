@@ -77,19 +77,19 @@ def wide(x: Array) -> Array:
     return x.astype(np.float32) if x.itemsize == 2 else x
 
 
-def update(ufunc: np.ufunc, x: Array, number: float) -> Array:
-    """ufunc(x, number) in the memory of x; anew where x is a number of NumPy's, as its functions make of 0-d arrays."""
+def update(ufunc: np.ufunc, x: Array, value: float) -> Array:
+    """ufunc(x, value) in the memory of x; anew where x is a number of NumPy's, as its functions make of 0-d arrays."""
     out = None if isinstance(x, np.generic) else x
     if x.itemsize == 2:
-        result: Array = ufunc(x, number, out=out, dtype=np.float32, casting="same_kind").astype(x.dtype, copy=False)
+        result: Array = ufunc(x, value, out=out, dtype=np.float32, casting="same_kind").astype(x.dtype, copy=False)
     else:
-        result = ufunc(x, number, out=out)
+        result = ufunc(x, value, out=out)
     return result
 
 
-def rate(number: float, x: Array) -> Any:
+def rate(value: float, x: Array) -> Any:
     """The factor of what is added to x, which PyTorch alone converts to float16 first."""
-    return wide(np.zeros_like(x) + number) if x.itemsize == 2 else number
+    return wide(np.zeros_like(x) + value) if x.itemsize == 2 else value
 
 
 def plus(x: Array, factor: float, y: Array) -> Array:
@@ -98,14 +98,14 @@ def plus(x: Array, factor: float, y: Array) -> Array:
     return wide(out.astype(y.dtype)) if y.itemsize == 2 else out
 
 
-def lerp(x: Array, y: Array, weight: float) -> None:
+def lerp(x: Array, y: Array, weight: float, dtype: Any) -> None:
     """x = (1 - weight) * x + weight * y, in place, from the end that is nearer, as torch.lerp.
 
-    RuntimeError where the dtypes of x, a state, and y, a gradient, differ: digits would be lost, or seem to be there.
+    RuntimeError where x, a state, is not of `dtype`, the parameter's: digits would be lost, or seem to be there.
     """
-    if x.dtype != y.dtype and x.itemsize != 2:
+    if x.dtype != dtype:
         raise RuntimeError(
-            f"expected dtype {x.dtype} for `end` but got dtype {y.dtype}: the state is of {x.dtype}. "
+            f"expected dtype {x.dtype} for `end` but got dtype {dtype}: the state is of {x.dtype}. "
             "Convert the model before its optimizer's first step, or make a new optimizer"
         )
     if weight < 0.5:

@@ -51,7 +51,7 @@ class RAdam(Optimizer):
         lr, eps, (beta1, beta2) = float(number(group["lr"])), group["eps"], group["betas"]
         for p, grad in gradients:
             step, exp_avg, exp_avg_sq = self._advance(p, "exp_avg", "exp_avg_sq")
-            lerp(exp_avg, grad, 1 - beta1)
+            lerp(exp_avg, grad, 1 - beta1, p._array.dtype)
             update(np.multiply, exp_avg_sq, beta2)
             exp_avg_sq += (1 - beta2) * grad * grad
             correction = 1 - beta2**step
@@ -61,5 +61,5 @@ class RAdam(Optimizer):
             rho = limit - 2 * step * beta2**step / correction
             if rho > 5.0:
                 rectified = ((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)) ** 0.5
-                change = change * (correction**0.5 / (np.sqrt(exp_avg_sq) + eps)) * rectified
+                change = change * (correction**0.5 / update(np.add, np.sqrt(exp_avg_sq), eps)) * rectified
             p._array -= change

@@ -56,7 +56,7 @@ class RMSprop(Optimizer):
             square_avg += (1 - alpha) * grad * grad
             if group["centered"]:
                 grad_avg = others[-1]
-                lerp(grad_avg, grad, 1 - alpha)
+                lerp(grad_avg, grad, 1 - alpha, p._array.dtype)
                 square_avg = square_avg - grad_avg * grad_avg
             denominator = np.sqrt(square_avg)
             denominator = update(np.add, denominator, group["eps"])

@@ -45,10 +45,13 @@ class _OfSchedulers(LRScheduler):
     def _changes(self, state_dict: dict[str, Any]) -> list[Change]:
         """The schedulers take over theirs."""
         changes = super()._changes({key: value for key, value in state_dict.items() if key != "_schedulers"})
+        users_own: list[Change] = []  # in Python: one may fail, and so they come first
         for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
-            own = type(scheduler).load_state_dict is not LRScheduler.load_state_dict
-            changes += [(scheduler.load_state_dict, state)] if own else scheduler._changes(state)
-        return changes
+            if type(scheduler).load_state_dict is LRScheduler.load_state_dict:
+                changes += scheduler._changes(state)
+            else:
+                users_own.append((scheduler.load_state_dict, state))
+        return users_own + changes
 
 
 class SequentialLR(_OfSchedulers):
