@@ -475,7 +475,7 @@ primitive(losses.binary_cross_entropy, "BinaryCrossEntropy", in_single="nothing"
 primitive(losses.binary_cross_entropy_backward, "BinaryCrossEntropyBackward", in_single="nothing",
           x=lambda g, y, z: g * (y - z) / losses.logistic_slope(y),
           y=lambda g, x, y, z: g * x * (y * y - 2 * y * z + z) / np.square(losses.logistic_slope(y)),
-          z=lambda g, x, y: -g * x / np.maximum((1 - y) * y, losses.EPSILON))
+          z=lambda g, x, y: -g * x / np.maximum((1 - y) * y, 1e-12))
 primitive(losses.binary_cross_entropy_with_logits, "BinaryCrossEntropyWithLogits", in_single="nothing",
           x=losses.with_logits_rule,
           y=losses.logit_probability_rule, weight=None, pos_weight=None)

@@ -242,11 +242,12 @@ def run_sweep(
     deliver: Deliver | None = None,
 ) -> dict[Edge, Any]:
     """sweep(), without NumPy's warnings; recording, and with NumPy's functions on Tensors, where `create_graph`."""
+    found: dict[Edge, Any]
     if create_graph:
         found = quietly(recorded_sweep, seeds, retain_graph is not False, targets, deliver)
     else:
         found = quietly(sweep, seeds, bool(retain_graph), False, targets, deliver)
-    return cast("dict[Edge, Any]", found)
+    return found
 
 
 def recorded_sweep(

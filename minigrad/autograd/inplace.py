@@ -12,6 +12,7 @@ import functools
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,9 +143,9 @@ def write_out(primitive: Primitive, arrays: list[Any], params: dict[str, Any], n
         except RuntimeError as error:
             unless_entered(error)  # computed below
     try:
-        value = as_array(quietly(primitive.function, *arrays, **params))
+        value = as_array(quietly(partial(primitive.function, **params), *arrays))
         if value.dtype == HALF:
-            value = as_array(quietly(primitive.wide.function, *arrays, **params))
+            value = as_array(quietly(partial(primitive.wide.function, **params), *arrays))
     except ValueError as error:
         raise shape_error(arrays, error) from None
     write(out, value)
@@ -166,7 +167,7 @@ def write(out: Tensor | Target, value: Array) -> None:
                 "an in-place operation can't grow its tensor; use the out-of-place form"
             )
         resize(out, value.shape)  # type: ignore[arg-type]
-    quietly(np.copyto, out._array, value, casting="unsafe")
+    quietly(partial(np.copyto, casting="unsafe"), out._array, value)
 
 
 def resize(out: Tensor, shape: tuple[int, ...]) -> None:

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,7 +111,7 @@ class Known:
                 return None
             metadata = {name for name, *_ in node.plan.metadata}
             params = {k: v for k, v in saved.items() if k not in {*row.rules, *metadata, "out", "outputs"}}
-            made = quietly(row.function, *arguments.values(), **params)
+            made = quietly(partial(row.function, **params), *arguments.values())
             if not isinstance(made, (np.ndarray, np.generic)):
                 return None
             self.results[node] = np.asarray(made)

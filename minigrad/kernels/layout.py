@@ -20,19 +20,20 @@ Shape = tuple[int, ...]
 
 
 ndarray = np.ndarray  # looked up once, not in every call
+POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 def dispatched(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let `function` answer to NumPy's dispatch protocol, so that a rule may call it on arrays and on Tensors."""
-    [kind, *more] = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
+    kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
 
     @functools.wraps(function)
-    def call_one(x: Any) -> Any:  # the same for one array alone, in a third of the time
+    def call_one(x: Any, **params: Any) -> Any:  # the same for one array, in a third of the time
         if type(x) is ndarray or not hasattr(x, "__array_function__"):
-            return function(x)
-        return x.__array_function__(call_one, (type(x),), (x,), {})
+            return function(x, **params)
+        return x.__array_function__(call_one, (type(x),), (x,), params)
 
-    if not more and kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+    if kinds[0] is POSITIONAL and all(kind is inspect.Parameter.KEYWORD_ONLY for kind in kinds[1:]):
         return call_one
 
     @functools.wraps(function)
@@ -149,13 +150,15 @@ def put_slice(g: Array, *, index: Any, shape: Shape) -> Array:
 @dispatched
 def take(x: Array, *, index: Any, packed: bool = False) -> Array:
     """x[index] where masks or arrays of ints stand beside whole dims: a copy, laid out as PyTorch's, or `packed`."""
+    if type(index) is ndarray and (packed or index.flags.c_contiguous) and x.flags.c_contiguous:
+        return x[index] if index.dtype.kind == "b" or not x.ndim else x.take(index, 0)  # in a third of the time
     entries = index if type(index) is tuple else (index,)
     if not entries or not x.ndim:
         return x[index]
     packed = packed or all(type(i) is slice or i.flags.c_contiguous for i in (x, *entries))
     single = entries[-1].dtype.kind != "b" and all(type(i) is slice for i in entries[:-1])
     if packed and single and x.flags.c_contiguous:
-        return x.take(entries[-1], len(entries) - 1)  # rows or columns, in a third of the time
+        return x.take(entries[-1], len(entries) - 1)
     out = x[index]
     if packed:
         return in_order(out)

@@ -200,9 +200,10 @@ def squared_error(x: Array, y: Array) -> Array:
 
 def sum_of_squares(x: Array) -> Array:
     """x @ x of a vector; few squares are rounded and added as PyTorch's are, and many as exactly as `total` does."""
-    if 8 <= len(x) <= MANY or not len(x):
+    if 8 <= len(x) <= MANY:
         return x.dot(x)
-    return total(x * x, axis=(0,), keepdims=False)
+    squares = x * x
+    return np.add.reduce(squares) if len(x) < 5 else total(squares, axis=(0,), keepdims=False)
 
 
 MANY = 4096  # squares: BLAS adds 32 at a time, or fewer, and these sums one after the other

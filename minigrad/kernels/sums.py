@@ -8,12 +8,13 @@ https://doi.org/10.1137/0914050, compares such orders.)
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
 import numpy as np
 
-from minigrad.kernels.layout import Array, Shape, count, dispatched, in_order, inverse, reshape
+from minigrad.kernels.layout import Array, Shape, count, dispatched, in_order, inverse, ndarray, reshape
 
 ROWS = 128  # terms that may be added one after the other
 STRIDED_ROWS = 16  # in blocks that BLAS can't read, where nothing else keeps the rounding errors small
@@ -24,13 +25,17 @@ def total(x: Array, *, axis: Shape, keepdims: bool, dtype: Any = None) -> Array:
     """The sum over `axis`, in the dtype of x; `dtype` must say it again for integers, which NumPy would widen."""
     if dtype is not None:
         return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
-    if not 8 <= x.size <= ROWS or x.itemsize == 2:
+    if x.size > ROWS or 4 < x.size < 8 or x.itemsize == 2:
         return unusual_total(x, axis, keepdims)
-    return in_order(np.add.reduce(x, axis=axis, keepdims=keepdims))
+    out = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return out if out.ndim < 2 else in_order(out)
+
+
+total_of_array = inspect.unwrap(total)  # which doesn't ask for NumPy's protocol
 
 
 def unusual_total(x: Array, axis: Shape, keepdims: bool) -> Array:
-    """The sum of fewer elements than 8, of many, or of float16, which is added up in float32."""
+    """The sum of 5, 6 or 7 elements, of many, or of float16, which is added up in float32."""
     if x.itemsize == 2:
         return total(x.astype(np.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
     shape = tuple(1 if i in axis else n for i, n in enumerate(x.shape) if keepdims or i not in axis)
@@ -98,10 +103,11 @@ def sum_to(g: Array, shape: Shape) -> Array:
     """The adjoint of broadcasting: sum `g` over the axes that broadcasting from `shape` added or stretched."""
     whole = g.shape
     lead = len(whole) - len(shape)
+    add = total_of_array if type(g) is ndarray else total
     if whole[lead:] == shape:
-        return total(g, axis=(0,) if lead == 1 else tuple(range(lead)), keepdims=False)
+        return add(g, axis=(0,) if lead == 1 else tuple(range(lead)), keepdims=False)
     axis = tuple([i for i, n in enumerate((1,) * lead + shape) if n != whole[i]])
-    out = total(g, axis=axis, keepdims=True)
+    out = add(g, axis=axis, keepdims=True)
     return reshape(out, shape=shape) if lead else out
 
 

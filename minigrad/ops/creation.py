@@ -114,7 +114,7 @@ def array_of(data: Any, dtype: dtype | None) -> Array:
 def is_sequence(data: Any) -> bool:
     if isinstance(data, (list, tuple)):
         return True
-    if isinstance(data, (Mapping, TensorBase, np.generic)):  # a tensor in a list counts as a number
+    if isinstance(data, (TensorBase, np.generic, Mapping)):  # a tensor in a list counts as a number
         return False
     return hasattr(type(data), "__getitem__") and hasattr(type(data), "__len__")
 

@@ -112,7 +112,7 @@ def stands_for_tuple(index: Any) -> bool:
     """Whether PyTorch takes a sequence for a tuple of indices, and not for one index."""
     if isinstance(index, tuple):
         return True
-    if isinstance(index, np.ndarray) or not is_sequence(index) or isinstance(index, str) or len(index) >= 32:
+    if isinstance(index, (TensorBase, slice, np.ndarray, str)) or not is_sequence(index) or len(index) >= 32:
         return False
     if NUMBERS.issuperset(map(type, index)) or not any(
         i is None or i is Ellipsis or isinstance(i, (TensorBase, slice)) or is_sequence(i) for i in index
@@ -136,7 +136,7 @@ def last_step(input: Tensor, index: Any) -> tuple[Tensor, Any]:
     if not stands_for_tuple(index):
         i = numpy_index(index)
         if not isinstance(i, bool):
-            return input, i if type(i) in BASIC else checked(input, i, (i,))
+            return input, checked(input, i, (i,)) if type(i) is np.ndarray and i.dtype.kind == "b" else i
         index = (index,)
     if BASIC.issuperset(map(type, index)) and index.count(Ellipsis) < 2:
         return input, tuple([i if type(i) is int else numpy_index(i) for i in index])

@@ -261,7 +261,9 @@ class Optimizer:
         for p in group["params"]:
             if p._grad is None:
                 continue
-            grad = wide(p._grad._array)
+            grad = p._grad._array
+            if grad.itemsize == 2:
+                grad = wide(grad)
             if maximize:
                 grad = -grad
             if weight_decay:

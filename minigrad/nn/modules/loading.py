@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
+from functools import partial
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def copied(tensor: Tensor, source: Tensor, written: Counter[int]) -> list[Change
         return [*made, (operator.setitem, counter, 0, 1)]
     check_writable(tensor)
     array = tensor._array
-    change = operator.setitem, array, ..., quietly(source._array.astype, array.dtype, copy=False)
+    change = operator.setitem, array, ..., quietly(partial(source._array.astype, array.dtype, copy=False))
     if tensor.is_inference():
         return [change]
     count = counter[0] + written[id(counter)]
