@@ -27,7 +27,8 @@ from minigrad.metadata import (
 )
 from minigrad.metadata import device as Device
 from minigrad.metadata import dtype as Dtype
-from minigrad.methods import COMPARISONS, OPERANDS, OPERATORS, Methods
+from minigrad.methods import OPERANDS, Methods
+from minigrad.operators import COMPARISONS, OPERATORS
 from minigrad.ops.arguments import axis_of, convert
 from minigrad.ops.creation import array_of, sizes
 from minigrad.ops.numbers import number_as
