@@ -437,11 +437,12 @@ primitive(triu, "Triu", packed=True, x=lambda g, k: triu(g, k=k))
 primitive(getitem, "Slice", view=True, x=lambda g, x_shape, index: put_slice(g, index=index, shape=x_shape))
 primitive(select, "Select", view=True, x=lambda g, x_shape, index: put_slice(g, index=index, shape=x_shape))
 primitive(put_slice, "SliceBackward", x=lambda g, index: getitem(g, index=index))
-primitive(take, "Index", keeps=True, x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
+primitive(take, "Index", in_single="nothing", keeps=True,
+          x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
 primitive(distinct, "Unique2", x=no_derivative("unique", NotImplementedError))
 primitive(scatter, "IndexBackward", keeps=True, x=lambda g, index: take(g, index=index))
 primitive(embedding, "Embedding", keeps=True, x=embedding_rule)
-primitive(put, "IndexPut", keeps=True, x=lambda g, index: put(g, 0, index=index),
+primitive(put, "IndexPut", in_single="nothing", keeps=True, x=lambda g, index: put(g, 0, index=index),
           y=lambda g, index: picked(g, index))
 primitive(put_reduced, "torch::autograd::NotImplemented", x=no_derivative("scatter"), y=no_derivative("scatter"))
 primitive(strided, "AsStrided", x=lambda g, geometry: scatter_strided(g, geometry=geometry))

@@ -420,3 +420,21 @@ def test_a_mask_that_is_drawn_is_not_compiled() -> None:
     compiled = ENGINE.compile(lambda x: x[ENGINE.rand(6) > 0.5] * 2)
     with pytest.raises(TracingError, match="random numbers that it draws itself"):
         compiled(ENGINE.arange(6.0))
+
+
+@pytest.mark.parametrize("index", [None, (..., None), True], ids=str)
+def test_writing_to_a_result_without_dims(index: Any) -> None:
+    seen = []
+    for T in (ENGINE, torch):
+        x = T.tensor(3.0, requires_grad=True)
+        y, value = x * 1, T.tensor([2.0], requires_grad=True)
+        y[index] = value
+        (y * 5).backward()
+        seen.append((y.item(), x.grad.item(), value.grad.tolist()))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("T", [ENGINE, torch], ids=["minigrad", "torch"])
+def test_two_ellipses_beyond_the_dims(T: Any) -> None:
+    with pytest.raises(IndexError):
+        T.zeros(2, 1, 3)[..., ..., T.tensor([1, 0])]

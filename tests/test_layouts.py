@@ -24,6 +24,12 @@ def numbers(T: Any, *shape: int) -> Any:
     return T.arange(1.0, 1 + torch.Size(shape).numel()).reshape(*shape)
 
 
+def grad_of(T: Any, x: Any) -> Any:
+    """A gradient that comes in the opposite layout: x keeps it in its own."""
+    (x * numbers(T, *x.shape[::-1]).permute(*reversed(range(x.ndim)))).sum().backward()
+    return x.grad
+
+
 def zeros(T: Any, x: Any) -> Any:
     return T.zeros(x.shape, dtype=T.int64)
 
@@ -73,6 +79,8 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "x[:, list]": lambda T, x: x[:, [2, 0, 1]],
     "x[..., list]": lambda T, x: x[..., [2, 0]],
     "gradient": lambda T, x: T.autograd.grad(x.requires_grad_().exp().sum(), x)[0],
+    ".grad": lambda T, x: grad_of(T, x.requires_grad_()),
+    "half()[True]": lambda T, x: x.half()[True],
 }  # fmt: skip
 
 
@@ -86,3 +94,8 @@ def strides(x: Any) -> tuple[int, ...]:
 def test_strides(name: str, layout: str) -> None:
     ours, theirs = (CALLS[name](T, LAYOUTS[layout](T)) for T in (ENGINE, torch))
     assert (tuple(ours.shape), strides(ours)) == (tuple(theirs.shape), strides(theirs))
+
+
+def test_strides_of_a_long_sum() -> None:
+    ours, theirs = (T.ones(257, 4, 300).permute(0, 1, 2)[1:].permute(2, 1, 0).sum(2, True) for T in (ENGINE, torch))
+    assert strides(ours) == strides(theirs)

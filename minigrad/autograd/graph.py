@@ -369,7 +369,7 @@ def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> N
                 return
             tensor._grad = total
     elif grad is None:
-        first = wrap(own(g, taken))
+        first = wrap(own(as_leaf(g, tensor), taken))
         if tensor._grad is not None:
             accumulate(create_graph, taken, tensor, g)
             return
@@ -387,6 +387,20 @@ def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> N
                 counter[1] = "backward", caller()
     if tensor.watch is not None:
         tensor.watch.run_after(tensor)
+
+
+def as_leaf(g: Any, tensor: Tensor) -> Any:
+    """The gradient in the layout of a leaf, as PyTorch keeps it; contiguous where elements of the leaf lie apart."""
+    x = tensor._array
+    if x.ndim < 2 or g.strides == x.strides or (g.flags.c_contiguous and x.flags.c_contiguous):
+        return g
+    if tensor._node is not None:
+        return g
+    out = np.empty_like(x, g.dtype)
+    if any(a != b for a, b, n in zip(out.strides, x.strides, x.shape, strict=True) if n > 1):
+        out = np.empty(x.shape, g.dtype)
+    out[...] = g
+    return out
 
 
 def own(g: Any, taken: set[int]) -> Array:

@@ -157,7 +157,7 @@ def take(x: Array, *, index: Any, packed: bool = False) -> Array:
         return x[index]
     packed = packed or all(type(i) is slice or i.flags.c_contiguous for i in (x, *entries))
     single = entries[-1].dtype.kind != "b" and all(type(i) is slice for i in entries[:-1])
-    if packed and single and x.flags.c_contiguous:
+    if packed and single and x.flags.c_contiguous and len(entries) <= x.ndim:
         return x.take(entries[-1], len(entries) - 1)
     out = x[index]
     if packed:
@@ -268,7 +268,7 @@ def frequency(index: Array, *, dtype: np.dtype[Any]) -> Array:
 @dispatched
 def put(x: Array, y: Array, *, index: Any) -> Array:
     """A copy of x with x[index] = y."""
-    out = clone(x)
+    out = np.asarray(clone(x))  # a gradient without dims may be a number of NumPy's
     out[index] = y
     return out
 

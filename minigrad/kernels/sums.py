@@ -45,7 +45,7 @@ def unusual_total(x: Array, axis: Shape, keepdims: bool) -> Array:
         # Along the axis whose neighbours lie furthest apart; a stride of 0 doesn't say how NumPy takes it.
         x = sum_of_blocks(x, axis=max(axis, key=lambda i: (x.shape[i] > 1, abs(x.strides[i]) or math.inf)))
         if count(x.shape, axis) == 1:
-            return x.reshape(shape)
+            return in_order(x.reshape(shape))
     return in_order(np.add.reduce(x, axis=axis, keepdims=keepdims))
 
 
