@@ -139,3 +139,17 @@ def test_optimizers_go_on_from_a_file_of_the_other_engine():
                 optimizer.step()
             results.append(p.tolist())
         assert results[0] == pytest.approx(results[1], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "method", ["get_extra_state", "set_extra_state", "_save_to_state_dict", "_load_from_state_dict"]
+)
+def test_a_state_of_another_kind_is_refused(method: str) -> None:
+    """It would be lost in silence."""
+    odd = type("Odd", (minigrad.nn.Linear,), {method: lambda self, *args: None})
+    model = minigrad.nn.Sequential(minigrad.nn.Linear(1, 2), odd(2, 1))
+    plain = minigrad.nn.Sequential(minigrad.nn.Linear(1, 2), minigrad.nn.Linear(2, 1))
+    with pytest.raises(NotImplementedError, match=rf"^{method}\(\) of Odd \(1\) would not be called"):
+        model.state_dict()
+    with pytest.raises(NotImplementedError, match="Register the state as buffers"):
+        model.load_state_dict(plain.state_dict())

@@ -200,7 +200,7 @@ def squared_error(x: Array, y: Array) -> Array:
 
 def sum_of_squares(x: Array) -> Array:
     """x @ x of a vector; few squares are rounded and added as PyTorch's are, and many as exactly as `total` does."""
-    if 8 <= len(x) <= MANY:
+    if 8 <= len(x) <= MANY or not len(x):
         return x.dot(x)
     squares = x * x
     return np.add.reduce(squares) if len(x) < 5 else total(squares, axis=(0,), keepdims=False)

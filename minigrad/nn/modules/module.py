@@ -21,7 +21,7 @@ from minigrad.nn.modules.hooks import (
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
 )
-from minigrad.nn.modules.loading import copied
+from minigrad.nn.modules.loading import check_state_is_tensors, copied
 from minigrad.nn.modules.registered import Registered
 from minigrad.nn.parameter import Parameter, UninitializedParameter
 from minigrad.tensor import Tensor
@@ -320,6 +320,7 @@ class Module:
 
         They are put into `destination`, or into a new OrderedDict, whose `_metadata` has the version of each module.
         """
+        check_state_is_tensors(self)
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()
@@ -339,6 +340,7 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        check_state_is_tensors(self)
         own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
