@@ -86,3 +86,28 @@ def test_no_step_in_float16_overflows() -> None:
         found.append((y.tolist(), b.grad.tolist(), x.cumsum(0)[1000].tolist()))
     assert found[0][1:] == found[1][1:]
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=2**-10)
+
+
+ROUNDED_ONCE = {
+    "rsqrt": lambda T, x: x.rsqrt().detach() + 0 * x,
+    "pow(0.5)": lambda T, x: x**0.5,
+    "pow(-0.5)": lambda T, x: x**-0.5,
+    "silu": lambda T, x: T.nn.functional.silu(x),
+    "logsigmoid": lambda T, x: T.nn.functional.logsigmoid(x),
+    "softplus": lambda T, x: T.nn.functional.softplus(x),
+    "gelu": lambda T, x: T.nn.functional.gelu(x),
+}
+
+
+@pytest.mark.parametrize("name", ROUNDED_ONCE)
+def test_single_operations_and_their_gradients_are_the_nearest(name: str) -> None:
+    """But for few, which lie amid two of float16 to all digits of float32."""
+    random = np.random.default_rng(0)
+    numbers = (np.abs(random.standard_normal(400)) + 0.1).astype(np.float16)
+    results = []
+    for T, dtype in ((ENGINE, np.float16), (torch, np.float64)):
+        x = T.from_numpy(numbers.astype(dtype)).requires_grad_()
+        y = ROUNDED_ONCE[name](T, x)
+        y.sum().backward()
+        results.append(np.array([y.detach().numpy(), x.grad.numpy()]).astype(np.float16))
+    assert np.mean(results[0] != results[1]) < 0.01

@@ -12,7 +12,9 @@ from minigrad.kernels.sums import total
 
 @dispatched
 def power(x: Array, *, exponent: float) -> Array:
-    """x to a power that is a Python number."""
+    """x to a power that is a Python number; of float16 in float32, in rules too."""
+    if x.dtype == np.float16:
+        return power(x.astype(np.float32), exponent=exponent).astype(x.dtype)
     if exponent == 3:
         return x * x * x
     return 1 / np.sqrt(x) if exponent == -0.5 else x**exponent  # NumPy has its own short cuts for 2, 0.5 and -1
