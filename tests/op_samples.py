@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from composed_samples import COMPOSED
 from hypothesis import strategies as st
 from nn_samples import NEURAL
@@ -35,6 +34,7 @@ from strategies import (
     DIVISORS,
     FINITE,
     NUMBERS,
+    PORTABLE,
     POSITIVE,
     REAL,
     SIDE,
@@ -374,7 +374,6 @@ LINEAR = (
     Sample(fn + "linear", affine(), tolerance=REDUCTION, degree=2, others=OTHERS[1:]),
 )  # fmt: skip
 
-PORTABLE = torch.backends.cpu.get_cpu_capability() == "DEFAULT"  # kernels that round x + y * z twice
 ENDS = st.sampled_from((0, 1, 5, -2, 0.5, -1.5, 3.25))
 STEPS = st.sampled_from((1, 2, 0.5, -1, -0.25))
 LIKE = {"dtype": DTYPE, "requires_grad": BOOLS}

@@ -14,11 +14,15 @@ from itertools import permutations, product
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 #: The engine under test. MINIGRAD_ENGINE=torch runs torch against itself, which checks the records.
 ENGINE = importlib.import_module(os.environ.get("MINIGRAD_ENGINE", "minigrad"))
+
+#: Whether PyTorch runs its portable kernels, which round x * y + z twice and have other polynomials.
+PORTABLE = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 
 Shape = tuple[int, ...]
 

@@ -350,3 +350,23 @@ def test_second_order_of_what_was_written_to() -> None:
         assert first.tolist() == [13.5, 32]  # 4 x**3
         (second,) = T.autograd.grad(first.sum(), x)
         assert second.tolist() == [18, 32]  # 8 x**2: what was cloned under no_grad has no history
+
+
+def test_what_is_refused_is_not_counted_as_a_write() -> None:
+    """PyTorch counts one, though nothing was written."""
+
+    class Dirty(minigrad.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.mark_dirty(x)
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+
+    x = minigrad.ones(2, requires_grad=True) * 1
+    before = x._version
+    with pytest.raises(RuntimeError, match="marked as dirty"):
+        Dirty.apply(x)
+    assert x._version == before

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minigrad as torch
+from minigrad.autograd.grad_mode import state
 from tests.interruptions import places, run_interrupted
 
 Work = Callable[[], Any]
@@ -243,3 +244,14 @@ def together(work: Work, threads: int, times: int) -> None:
     for thread in running:
         thread.join()
     assert not errors
+
+
+def test_an_error_in_the_midst_of_an_operation_is_pytorchs() -> None:
+    """The operation that a handler interrupts has entered the engine's context already."""
+
+    def interrupted() -> str:
+        with pytest.raises(RuntimeError) as caught:
+            torch.ones(2) + torch.ones(3)
+        return str(caught.value)
+
+    assert state.quiet(interrupted) == interrupted()

@@ -97,5 +97,5 @@ def test_strides(name: str, layout: str) -> None:
 
 
 def test_strides_of_a_long_sum() -> None:
-    ours, theirs = (T.ones(257, 4, 300).permute(0, 1, 2)[1:].permute(2, 1, 0).sum(2, True) for T in (ENGINE, torch))
+    ours, theirs = (T.ones(257, 4, 300)[1:].permute(2, 1, 0).sum(2, True) for T in (ENGINE, torch))
     assert strides(ours) == strides(theirs)

@@ -373,3 +373,35 @@ def test_errors(i: int) -> None:
     with pytest.raises(theirs.type) as ours:
         bad_calls(minigrad)[i]()
     assert str(ours.value) == str(theirs.value)
+
+
+def test_a_scheduler_of_the_users_that_refuses_its_state_leaves_all_as_they_were() -> None:
+    class Strict(minigrad.optim.lr_scheduler.StepLR):
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            raise ValueError("not mine")
+
+    optimizer = minigrad.optim.SGD([minigrad.zeros(1, requires_grad=True)], lr=1.0)
+    schedulers = [minigrad.optim.lr_scheduler.StepLR(optimizer, 2), Strict(optimizer, 2)]
+    both = minigrad.optim.lr_scheduler.ChainedScheduler(schedulers)
+    state = both.state_dict()
+    optimizer.step()
+    both.step()
+    before = both.state_dict()
+    with pytest.raises(ValueError, match="not mine"):
+        both.load_state_dict(state)
+    assert both.state_dict() == before
+    assert before != state
+
+
+@pytest.mark.parametrize("T", [torch, minigrad], ids=["torch", "minigrad"])
+def test_the_states_of_fewer_schedulers(T: Any) -> None:
+    """PyTorch takes them; the others would go on from elsewhere."""
+    optimizer = T.optim.SGD([T.zeros(1, requires_grad=True)], lr=1.0)
+    both = T.optim.lr_scheduler.ChainedScheduler([T.optim.lr_scheduler.StepLR(optimizer, 2) for _ in range(2)])
+    state = both.state_dict()
+    state["_schedulers"] = state["_schedulers"][:1]
+    if T is torch:
+        both.load_state_dict(state)
+    else:
+        with pytest.raises(ValueError, match="has 2 schedulers, but the state_dict is of 1"):
+            both.load_state_dict(state)

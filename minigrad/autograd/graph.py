@@ -40,7 +40,7 @@ from minigrad.autograd.node import (
     wrap,
 )
 from minigrad.derivatives import table
-from minigrad.kernels import sum_to
+from minigrad.kernels import in_order, laid_as, sum_to
 from minigrad.primitive import HALF, Primitive
 
 if TYPE_CHECKING:
@@ -392,15 +392,12 @@ def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> N
 def as_leaf(g: Any, tensor: Tensor) -> Any:
     """The gradient in the layout of a leaf, as PyTorch keeps it; contiguous where elements of the leaf lie apart."""
     x = tensor._array
-    if x.ndim < 2 or g.strides == x.strides or (g.flags.c_contiguous and x.flags.c_contiguous):
+    same = x.ndim < 2 or g.strides == x.strides or (g.flags.c_contiguous and x.flags.c_contiguous)
+    if same or tensor._node is not None:
         return g
-    if tensor._node is not None:
-        return g
-    out = np.empty_like(x, g.dtype)
-    if any(a != b for a, b, n in zip(out.strides, x.strides, x.shape, strict=True) if n > 1):
-        out = np.empty(x.shape, g.dtype)
-    out[...] = g
-    return out
+    out = laid_as(g, x)
+    apart = any(a != b for a, b, n in zip(out.strides, x.strides, x.shape, strict=True) if n > 1)
+    return in_order(out) if apart else out
 
 
 def own(g: Any, taken: set[int]) -> Array:

@@ -405,6 +405,13 @@ def clone(x: Array) -> Array:
     return x.copy() if 0 in x.strides else x.copy("K")
 
 
+def laid_as(x: Array, like: Array) -> Array:
+    """A copy of x in the layout of an array of the same shape; contiguous where that is expanded."""
+    out = np.empty_like(like, x.dtype, "C" if 0 in like.strides else "K")
+    out[...] = x
+    return out
+
+
 def in_order(x: Array) -> Array:
     """x, or a copy, with its elements in memory in the order of the indices."""
     return x if x.ndim < 2 or x.flags.c_contiguous else x.copy()

@@ -419,7 +419,7 @@ def sort(
     require_tensor(input, "sort")
     indices = order(input, dim, descending)
     values = named(take_along(input, indices, dim), "SortBackward0" if stable is None else "SortBackward1")
-    values._array = laid_as(values._array, input._array)
+    values._array = kernels.laid_as(values._array, input._array)
     return pair_written(_sort, values, indices, out)
 
 
@@ -437,17 +437,10 @@ def order(input: Tensor, dim: int, descending: bool) -> Tensor:
     if not array.ndim:
         return wrap(np.zeros((), np.int64))
     if not descending:
-        return wrap(laid_as(np.argsort(array, axis, kind="stable"), array))
+        return wrap(kernels.laid_as(np.argsort(array, axis, kind="stable"), array))
     # The reverse of a stable ascending sort of the reversed array is a stable descending one.
     backwards = np.argsort(np.flip(array, axis), axis, kind="stable")
-    return wrap(laid_as(array.shape[axis] - 1 - np.flip(backwards, axis), array))
-
-
-def laid_as(x: Any, like: Any) -> Any:
-    """A copy of x in the layout of an array of the same shape; contiguous where that is expanded."""
-    out = np.empty_like(like, x.dtype, "C" if 0 in like.strides else "K")
-    out[...] = x
-    return out
+    return wrap(kernels.laid_as(array.shape[axis] - 1 - np.flip(backwards, axis), array))
 
 
 @numpy_names

@@ -68,9 +68,7 @@ class SGD(Optimizer):
                     update(np.multiply, buffer._array, momentum)
                     buffer._array += rate(1 - group["dampening"], buffer._array) * grad
                 grad = plus(grad, momentum, buffer._array) if group["nesterov"] else wide(buffer._array)
-            if p._array.itemsize == 2:
-                p._array -= rate(lr, p._array) * grad
-            elif p._array.size > PIECE:
+            if p._array.size > PIECE and p._array.itemsize > 2:
                 descend(p._array, grad, rate=lr)
             else:
-                p._array -= lr * grad
+                p._array -= rate(lr, p._array) * grad

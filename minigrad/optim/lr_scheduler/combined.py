@@ -43,10 +43,15 @@ class _OfSchedulers(LRScheduler):
         return {**state, "_schedulers": [scheduler.state_dict() for scheduler in self._schedulers]}
 
     def _changes(self, state_dict: dict[str, Any]) -> list[Change]:
-        """The schedulers take over theirs."""
+        """The schedulers take over theirs. ValueError for those of more schedulers, or fewer."""
+        states = state_dict["_schedulers"]
+        if len(states) != len(self._schedulers):
+            raise ValueError(
+                f"{type(self).__name__} has {len(self._schedulers)} schedulers, but the state_dict is of {len(states)}"
+            )
         changes = super()._changes({key: value for key, value in state_dict.items() if key != "_schedulers"})
         users_own: list[Change] = []  # in Python: one may fail, and so they come first
-        for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
+        for scheduler, state in zip(self._schedulers, states, strict=True):
             if type(scheduler).load_state_dict is LRScheduler.load_state_dict:
                 changes += scheduler._changes(state)
             else:
