@@ -391,17 +391,3 @@ def test_a_scheduler_of_the_users_that_refuses_its_state_leaves_all_as_they_were
         both.load_state_dict(state)
     assert both.state_dict() == before
     assert before != state
-
-
-@pytest.mark.parametrize("T", [torch, minigrad], ids=["torch", "minigrad"])
-def test_the_states_of_fewer_schedulers(T: Any) -> None:
-    """PyTorch takes them; the others would go on from elsewhere."""
-    optimizer = T.optim.SGD([T.zeros(1, requires_grad=True)], lr=1.0)
-    both = T.optim.lr_scheduler.ChainedScheduler([T.optim.lr_scheduler.StepLR(optimizer, 2) for _ in range(2)])
-    state = both.state_dict()
-    state["_schedulers"] = state["_schedulers"][:1]
-    if T is torch:
-        both.load_state_dict(state)
-    else:
-        with pytest.raises(ValueError, match="has 2 schedulers, but the state_dict is of 1"):
-            both.load_state_dict(state)
