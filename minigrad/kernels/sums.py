@@ -25,7 +25,8 @@ def total(x: Array, *, axis: Shape, keepdims: bool, dtype: Any = None) -> Array:
     """The sum over `axis`, in the dtype of x; `dtype` must say it again for integers, which NumPy would widen."""
     if dtype is not None:
         return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
-    if x.size > ROWS or 4 < x.size < 8 or x.itemsize == 2:
+    n = x.size
+    if n > ROWS or 4 < n < 8 or x.itemsize == 2:
         return unusual_total(x, axis, keepdims)
     out = np.add.reduce(x, axis=axis, keepdims=keepdims)
     return out if out.ndim < 2 else in_order(out)
@@ -38,6 +39,8 @@ def unusual_total(x: Array, axis: Shape, keepdims: bool) -> Array:
     """The sum of 5, 6 or 7 elements, of many, or of float16, which is added up in float32."""
     if x.itemsize == 2:
         return total(x.astype(np.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
+    if x.size > ROWS and len(axis) == x.ndim and x.flags.c_contiguous:
+        return np.add.reduce(x, axis=axis, keepdims=keepdims)
     shape = tuple(1 if i in axis else n for i, n in enumerate(x.shape) if keepdims or i not in axis)
     if 4 < x.size < 8 and x.flags.c_contiguous and count(x.shape, axis) == x.size:
         return np.add.reduce(in_torchs_order(x.reshape(-1))).reshape(shape)

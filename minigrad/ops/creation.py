@@ -102,7 +102,8 @@ def array_of(data: Any, dtype: dtype | None) -> Array:
     if target is None:
         target = inferred_dtype(data) or get_default_dtype().numpy
     numbers = flatten(data, shape) if 0 not in shape else []
-    if set(map(type, numbers)) - {float, int, bool} or target.kind == "b":
+    kinds = set(map(type, numbers))
+    if not kinds <= _python_types.keys() or target.kind == "b":
         numbers = [number_in(x, target) for x in numbers]
     if target.kind in "iu":
         numbers = integers(numbers, target)
@@ -153,9 +154,9 @@ def inferred_dtype(data: Any) -> np.dtype[Any] | None:
         return number_dtype(type(data)())
     if not is_sequence(data):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
-    types = set(map(type, data))
-    if types <= {float, int, bool}:  # one of each is as good as all
-        data = [kind() for kind in types]
+    kinds = set(map(type, data))
+    if kinds and kinds <= _python_types.keys():
+        return number_dtype(0.0 if float in kinds else 0 if int in kinds else False)
     dtypes = [d for d in map(inferred_dtype, data) if d is not None]
     return functools.reduce(promote_dtypes, dtypes) if dtypes else None
 
@@ -184,7 +185,7 @@ def number_in(x: Any, target: np.dtype[Any]) -> Any:
 
 def integers(numbers: list[Any], target: np.dtype[Any]) -> list[int]:
     """Numbers as ints. RuntimeError where one doesn't fit the dtype; negative ints wrap around in uint8."""
-    for x in numbers:
+    for x in (min(numbers), max(numbers)) if set(map(type, numbers)) == {int} else numbers:
         if isinstance(x, int) and not -(2**63) <= x < 2**63:
             raise ValueError(f"Overflow when unpacking long long: {x} is no int64")
     if target == np.int64 and not any(isinstance(x, float) for x in numbers):
