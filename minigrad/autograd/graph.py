@@ -245,8 +245,11 @@ def run_sweep(
     found: dict[Edge, Any]
     if create_graph:
         found = quietly(recorded_sweep, seeds, retain_graph is not False, targets, deliver)
-    else:
-        found = quietly(sweep, seeds, bool(retain_graph), False, targets, deliver)
+        return found
+    try:  # quietly(), written out
+        found = state.quiet(sweep, seeds, bool(retain_graph), False, targets, deliver)
+    except RuntimeError as error:
+        found = unless_entered(error)(sweep, seeds, bool(retain_graph), False, targets, deliver)
     return found
 
 
@@ -369,7 +372,7 @@ def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> N
                 return
             tensor._grad = total
     elif grad is None:
-        first = wrap(own(as_leaf(g, tensor), taken))
+        first = wrap(own(g if g.ndim < 2 or g.strides == tensor._array.strides else as_leaf(g, tensor), taken))
         if tensor._grad is not None:
             accumulate(create_graph, taken, tensor, g)
             return
@@ -392,8 +395,7 @@ def accumulate(create_graph: bool, taken: set[int], tensor: Tensor, g: Any) -> N
 def as_leaf(g: Any, tensor: Tensor) -> Any:
     """The gradient in the layout of a leaf, as PyTorch keeps it; contiguous where elements of the leaf lie apart."""
     x = tensor._array
-    same = x.ndim < 2 or g.strides == x.strides or (g.flags.c_contiguous and x.flags.c_contiguous)
-    if same or tensor._node is not None:
+    if (g.flags.c_contiguous and x.flags.c_contiguous) or tensor._node is not None:
         return g
     out = laid_as(g, x)
     apart = any(a != b for a, b, n in zip(out.strides, x.strides, x.shape, strict=True) if n > 1)

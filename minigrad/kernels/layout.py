@@ -37,13 +37,18 @@ def dispatched(function: Callable[..., Any]) -> Callable[..., Any]:
         return call_one
 
     @functools.wraps(function)
+    def call_two(x: Any, y: Any) -> Any:  # and for two without parameters
+        return function(x, y) if type(x) is ndarray and type(y) is ndarray else call(x, y)
+
+    @functools.wraps(function)
     def call(*arrays: Any, **params: Any) -> Any:
         for x in arrays:
             if type(x) is not ndarray and hasattr(x, "__array_function__"):
-                return x.__array_function__(call, (type(x),), arrays, params)
+                return x.__array_function__(chosen, (type(x),), arrays, params)
         return function(*arrays, **params)
 
-    return call
+    chosen = call_two if kinds == [POSITIONAL, POSITIONAL] else call
+    return chosen
 
 
 @dispatched

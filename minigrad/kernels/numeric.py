@@ -202,10 +202,15 @@ def squared_error(x: Array, y: Array) -> Array:
 
 def sum_of_squares(x: Array) -> Array:
     """x @ x of a vector; few squares are rounded and added as PyTorch's are, and many as exactly as `total` does."""
-    if 8 <= len(x) <= MANY or not len(x):
+    n = len(x)
+    if 8 <= n <= MANY or not n:
         return x.dot(x)
-    squares = x * x
-    return np.add.reduce(squares) if len(x) < 5 else total(squares, axis=(0,), keepdims=False)
+    if n > 4:
+        return total(x * x, axis=(0,), keepdims=False)
+    out = x[0] * x[0]  # one after the other: numbers take a third of the time of arrays
+    for i in range(1, n):
+        out += x[i] * x[i]
+    return out
 
 
 MANY = 4096  # squares: BLAS adds 32 at a time, or fewer, and these sums one after the other

@@ -188,20 +188,21 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     x, w = input._array, weight._array
     if x.dtype is not w.dtype:
         same_dtype(input, weight, "linear")
-    if x.ndim == 0 or w.ndim == 0:
-        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {x.ndim}D and {w.ndim}D")
-    if w.ndim > 2 or (w.ndim == 1 and bias is not None):
-        raise RuntimeError(f"linear needs a weight of shape (out, in), or (in,) without bias; got {list(w.shape)}")
-    if w.ndim == 1:
+    shape = x.shape
+    if w.ndim != 2 or not shape:
+        if w.ndim == 0 or not shape:
+            raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {x.ndim}D and {w.ndim}D")
+        if w.ndim > 2 or bias is not None:
+            raise RuntimeError(f"linear needs a weight of shape (out, in), or (in,) without bias; got {list(w.shape)}")
         return linear(input, row(weight)).squeeze(-1)
-    if x.shape[-1] != w.shape[1]:
-        rows = x.size // max(x.shape[-1], 1)
+    if shape[-1] != w.shape[1]:
+        rows = x.size // max(shape[-1], 1)
         raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and "
-            f"{w.shape[1]}x{w.shape[0]}): linear got an input of shape {list(x.shape)} for a weight of shape "
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1]} and "
+            f"{w.shape[1]}x{w.shape[0]}): linear got an input of shape {list(shape)} for a weight of shape "
             f"{list(w.shape)}"
         )
-    if x.ndim != 2:  # PyTorch makes rows of them, too
+    if len(shape) != 2:  # PyTorch makes rows of them, too
         return linear_of_rows(input, weight, bias)
     if bias is None:
         return apply(kernels.linear_no_bias, input, weight)

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd.grad_mode import enable_grad, quietly
+from minigrad.autograd.grad_mode import enable_grad, unless_entered
+from minigrad.autograd.grad_mode import state as thread
 from minigrad.autograd.hooks import Hooks, RemovableHandle, add_hook
 from minigrad.autograd.node import Array, Where, caller, wrap
 from minigrad.metadata import float32, float64, get_default_dtype
@@ -243,9 +244,12 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        where = caller()
+        quiet, where = thread.quiet, caller()
         for group in self.param_groups:
-            quietly(self._update, group, self._gradients(group, where))
+            try:  # quietly(), written out
+                quiet(self._update, group, self._gradients(group, where))
+            except RuntimeError as error:
+                unless_entered(error)(self._update, group, self._gradients(group, where))
         return loss
 
     def _gradients(self, group: dict[str, Any], where: Where) -> Gradients:
@@ -261,7 +265,9 @@ class Optimizer:
         for p in group["params"]:
             if p._grad is None:
                 continue
-            grad = wide(p._grad._array)
+            grad = p._grad._array
+            if grad.itemsize == 2:
+                grad = wide(grad)
             if maximize:
                 grad = -grad
             if weight_decay:

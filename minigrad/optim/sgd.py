@@ -68,7 +68,10 @@ class SGD(Optimizer):
                     update(np.multiply, buffer._array, momentum)
                     buffer._array += rate(1 - group["dampening"], buffer._array) * grad
                 grad = plus(grad, momentum, buffer._array) if group["nesterov"] else wide(buffer._array)
-            if p._array.size > PIECE and p._array.itemsize > 2:
-                descend(p._array, grad, rate=lr)
+            x = p._array
+            if x.itemsize == 2:
+                x -= rate(lr, x) * grad
+            elif x.size > PIECE:
+                descend(x, grad, rate=lr)
             else:
-                p._array -= rate(lr, p._array) * grad
+                x -= lr * grad
