@@ -248,8 +248,10 @@ def run_sweep(
         return found
     try:  # quietly(), written out
         found = state.quiet(sweep, seeds, bool(retain_graph), False, targets, deliver)
+        return found
     except RuntimeError as error:
-        found = unless_entered(error)(sweep, seeds, bool(retain_graph), False, targets, deliver)
+        run = unless_entered(error)
+    found = run(sweep, seeds, bool(retain_graph), False, targets, deliver)
     return found
 
 

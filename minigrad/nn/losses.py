@@ -81,8 +81,7 @@ def mse_loss(
         warn_of_sizes(input, target)
     if weight is not None:
         return weighted(square(difference(input, target)), weight, input, reduction)
-    if x.dtype is not y.dtype:
-        input, target = alike(input, target)
+    input, target = alike(input, target)
     if input._array.dtype.kind != "f":
         raise NotImplementedError(f"\"mse_cpu\" not implemented for '{type_name(input)}': convert with .float()")
     if reduction != "none":

@@ -265,9 +265,7 @@ class Optimizer:
         for p in group["params"]:
             if p._grad is None:
                 continue
-            grad = p._grad._array
-            if grad.itemsize == 2:
-                grad = wide(grad)
+            grad = wide(p._grad._array)
             if maximize:
                 grad = -grad
             if weight_decay:
