@@ -10,6 +10,7 @@ from surroundings import Surroundings
 
 import minigrad
 from minigrad.program import compiled
+from minigrad.program.contract import Contract
 from minigrad.program.recorder import Recorder
 
 _found: list[Surroundings] = []  # how the latest test left everything
@@ -59,9 +60,9 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
 
     class Counted(Recorder):
-        def __init__(self) -> None:
+        def __init__(self, contract: Contract) -> None:
             found.append(1)
-            super().__init__()
+            super().__init__(contract)
 
     monkeypatch.setattr(compiled, "Recorder", Counted)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import gc
 import threading
@@ -12,11 +11,12 @@ from typing import Any, TypeVar, overload
 
 from minigrad.autograd.grad_mode import quietly, state, unless_entered
 from minigrad.nn.modules.module import Module
-from minigrad.program.guards import Snapshot
+from minigrad.program.contract import Contract
 from minigrad.program.joint import Joint
 from minigrad.program.recorder import Recorder
 from minigrad.program.specialisation import MISS, Run, Specialisation
 from minigrad.program.symbol import TracingError
+from minigrad.program.verification import Verification
 
 F = TypeVar("F", bound=Callable[..., Any])
 LIMIT = 8  # specialisations of a function
@@ -28,11 +28,13 @@ tracing: set[int] = set()  # the threads that trace: what they call runs as it i
 def compile(
     model: F, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ..., mode: str | None = ...,
     options: dict[str, Any] | None = ..., disable: bool = ..., donate: bool = ...,
+    verify: int | None = ...,
 ) -> F: ...  # fmt: skip
 @overload
 def compile(
     model: None = None, *, fullgraph: bool = ..., dynamic: bool | None = ..., backend: Any = ...,
     mode: str | None = ..., options: dict[str, Any] | None = ..., disable: bool = ..., donate: bool = ...,
+    verify: int | None = ...,
 ) -> Callable[[F], F]: ...  # fmt: skip
 def compile(
     model: Any = None,
@@ -44,6 +46,7 @@ def compile(
     options: dict[str, Any] | None = None,
     disable: bool = False,
     donate: bool = False,
+    verify: int | None = None,
 ) -> Any:
     """A function that does what `model` does, from its second call on without Tensors, graph and temporary arrays.
 
@@ -55,32 +58,37 @@ def compile(
     does what can't be written down, such as an `if` on a tensor's value.
     """
     if model is None:
-        return functools.partial(compile, donate=donate, disable=disable)
+        return functools.partial(compile, donate=donate, disable=disable, verify=verify)
     if not callable(model):
         raise TypeError(f"compile() takes a function, not {type(model).__name__}")
     if disable:
         return model
     if isinstance(model, Module):
-        return OptimizedModule(model, donate)
-    return Programs(model, donate).function()
+        return OptimizedModule(model, donate, verify)
+    return Programs(model, donate, verify).function()
 
 
 class OptimizedModule(Module):
     """A compiled module; like PyTorch's it has the module itself as `_orig_mod`, and its attributes."""
 
-    def __init__(self, module: Module, donate: bool) -> None:
+    def __init__(self, module: Module, donate: bool, verify: int | None) -> None:
         super().__init__()
         self.training = module.training
-        self._orig_mod, self._donate = module, donate
-        self._compiled: Any = Programs(module.__call__, donate).function()
+        self._orig_mod, self._options = module, (donate, verify)
+        self._compile()
+
+    def _compile(self) -> None:
+        self._compiled: Any = Programs(self._orig_mod.__call__, *self._options).function()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> OptimizedModule:
-        new = OptimizedModule(copy.deepcopy(self._orig_mod, memo), self._donate)
-        new.training = self.training
-        return new
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: x for name, x in self.__dict__.items() if name != "_compiled"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._compile()
 
     def __getattr__(self, name: str) -> Any:
         if name == "_orig_mod":
@@ -96,8 +104,10 @@ class OptimizedModule(Module):
 class Programs:
     """The specialisations of a function."""
 
-    def __init__(self, model: Callable[..., Any], donate: bool) -> None:
+    def __init__(self, model: Callable[..., Any], donate: bool, verify: int | None) -> None:
         self.model, self.donate = model, donate
+        self.verify, self.calls = verify, 0
+        self.broken = False  # whether a program was found to be wrong
         self.runs: tuple[tuple[Run, str], ...] = ()  # the one that ran last comes first
         self.assumed: set[int] = set()  # the gradients that a program has taken to be 0
 
@@ -117,12 +127,28 @@ class Programs:
                     return result
             return self.other(args, kwargs)
 
-        self.compiled: Any = compiled
-        compiled.source = ""  # type: ignore[attr-defined]
-        return compiled
+        found: Any = compiled if self.verify is None else self.verifying(compiled, self.verify)
+        found.source = ""
+        self.compiled = found
+        return found  # type: ignore[no-any-return]
+
+    def verifying(self, compiled: Callable[..., Any], n: int) -> Any:
+        """The function, verified again every n calls."""
+
+        @functools.wraps(self.model, updated=())
+        def verified(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            if self.calls % n or not self.runs or threading.get_ident() in tracing:
+                return compiled(*args, **kwargs)
+            with compiling:
+                return self.traced(args, kwargs, again=True)
+
+        return verified
 
     def other(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run another program than the last one; trace, where none is right."""
+        if self.broken:
+            return self.model(*args, **kwargs)
         for entry in self.runs[1:]:
             result = quietly(entry[0], args, kwargs)
             if result is not MISS:
@@ -132,33 +158,65 @@ class Programs:
         with compiling:
             return self.traced(args, kwargs)
 
-    def traced(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the function itself, and keep its program."""
-        recorder = Recorder()
-        snapshot = Snapshot(self.model)
-        tracing.add(threading.get_ident())
+    def traced(self, args: tuple[Any, ...], kwargs: dict[str, Any], again: bool = False) -> Any:
+        """Run the function itself, and keep its program; or, `again`, verify the one that is there."""
+        contract = Contract()
+        recorder = Recorder(contract)
         collecting = gc.isenabled()
-        gc.disable()  # what it calls, in the midst of the function, would count as a part of it
         try:
+            contract.begin(self.model, args, kwargs)
+            tracing.add(threading.get_ident())
+            gc.disable()  # what it calls, in the midst of the function, would count as a part of it
             with recorder:
                 result = self.model(*args, **kwargs)
                 joint = Joint(recorder, result)
-            snapshot.check()
-            made = Specialisation(recorder, self.model, args, kwargs, result, joint, not self.assumed, self.donate)
-        except TracingError:
-            recorder.undo()
-            raise
-        except Exception as error:  # mostly the function's own, which eager raises as it should be
-            recorder.undo()
-            result = self.model(*args, **kwargs)
+            recorder.kept()
+            verification = Verification(recorder, joint, result)
+            if again:
+                found = self.check(verification, args, kwargs)
+            else:
+                made = Specialisation(recorder, self.model, args, kwargs, result, joint, not self.assumed, self.donate)
+                found = None if made.run is None else verification.of(made.run, args, kwargs)
+            self.leave(collecting)
+        except BaseException as error:
+            try:
+                self.undo(recorder, collecting)
+            except BaseException:  # an interrupt
+                self.undo(recorder, collecting)
+                raise
+            if contract.refusal is not None and isinstance(error, Exception):
+                raise contract.refusal from None
+            if isinstance(error, TracingError) or not isinstance(error, Exception):
+                raise
+            result = self.model(*args, **kwargs)  # mostly the error is the function's own, which raises it again
             warnings.warn(f"the function was run, but not compiled: tracing it raised {error!r}", stacklevel=4)
             return result
-        finally:
-            tracing.discard(threading.get_ident())
-            if collecting:
-                gc.enable()
-        if made.run is not None:
+        if found is not None:
+            self.runs, self.broken = (), True
+            warnings.warn(
+                f"the compiled program differs from the function ({found or 'it takes the call for another'}): the "
+                "function runs eagerly from now on. This is a fault of minigrad's: please report it, with the function",
+                stacklevel=4,
+            )
+        elif not again and made.run is not None:
             self.assumed |= set(map(id, made.zeroed))
             self.runs = ((made.run, made.source), *self.runs)[:LIMIT]
             self.compiled.source = made.source
         return result
+
+    def check(self, verification: Verification, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        """What the first program that is right for a call leaves otherwise than eager did."""
+        for run, _ in self.runs:
+            if (found := verification.of(run, args, kwargs)) != "":
+                return found
+        return None
+
+    def undo(self, recorder: Recorder, collecting: bool) -> None:
+        recorder.leave()
+        recorder.undo()
+        self.leave(collecting)
+
+    def leave(self, collecting: bool) -> None:
+        tracing.discard(threading.get_ident())
+        if collecting:
+            gc.enable()

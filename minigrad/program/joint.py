@@ -13,7 +13,8 @@ from minigrad.autograd.function import Function
 from minigrad.autograd.grad_mode import state
 from minigrad.autograd.node import TensorBase, wrap
 from minigrad.program.lowering import Lowering, indented
-from minigrad.program.recorder import SLOTS, Recorder, refused
+from minigrad.program.moment import SLOTS
+from minigrad.program.recorder import Recorder, refused
 from minigrad.program.representation import Statement, Trace, Value
 from minigrad.program.symbol import TracingError
 from minigrad.program.tracing import SLOT

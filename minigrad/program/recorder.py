@@ -2,53 +2,51 @@
 
 from __future__ import annotations
 
-import random
+import functools
+import random as pythons
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable
-from types import FrameType, FunctionType, MethodType, ModuleType
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import numpy as np
 
+from minigrad import random
+from minigrad.autograd.anomaly_mode import Anomaly
+from minigrad.autograd.grad_mode import state
 from minigrad.autograd.node import INTERNAL, TensorBase
+from minigrad.memory import Memory
+from minigrad.metadata import set_default_dtype
 from minigrad.nn.modules.module import Module
-from minigrad.optim.lr_scheduler.scheduler import LRScheduler
 from minigrad.optim.optimizer import Optimizer
+from minigrad.printing import set_printoptions
+from minigrad.program.contract import Contract, file_of, library
+from minigrad.program.moment import SLOTS, Fields, Moment
+from minigrad.program.places import MISSING, same
 from minigrad.program.representation import Kind, Statement, Storage, Value, check, mapped
 from minigrad.program.spellings import OPAQUE, READABLE
 from minigrad.program.symbol import Symbol, SymbolicNumber, TracingError
-from minigrad.program.tracing import SLOT, WRITING, Tracer
+from minigrad.program.tracing import WRITING, Tracer
+from minigrad.serialization import load, save
+from minigrad.storage import UntypedStorage
 from minigrad.stream import Stream
 
-SEQUENCES = (list, tuple, deque)
-CONTAINERS = (*SEQUENCES, dict, set)
-FOREIGN = {"minigrad", "torch", "numpy", "builtins", *sys.stdlib_module_names} - {"__main__"}
-SEEDING = (Stream.restart.__code__, Stream.restore.__code__)
 GETTER, SETTER = "__getattribute__", "__setattr__"
-FIELDS = ("_counter", "_grad", "_node", "_requires_grad", "_view")
-SLOTS: dict[str, Any] = {name: TensorBase.__dict__[name] for name in FIELDS}
+MODULE_SETTER = Module.__setattr__
 LAYOUT = {name: READABLE[name] for name in ("fill", "broadcast", "getitem")}  # kernels that ask what no symbol knows
-
-
-class Before:
-    """A tensor that was there before the trace, as it was when the trace first met it."""
-
-    __slots__ = ("array", "fields", "grad_read", "grad_written", "tensor", "versions")
-
-    def __init__(self, tensor: TensorBase) -> None:
-        self.tensor = tensor
-        self.array = SLOT.__get__(tensor)
-        self.fields = {name: slot.__get__(tensor) for name, slot in SLOTS.items()}
-        self.versions = list.copy(self.fields["_counter"])
-        self.grad_read = self.grad_written = False
-
-    def restore(self) -> None:
-        SLOT.__set__(self.tensor, self.array)
-        for name, slot in SLOTS.items():
-            slot.__set__(self.tensor, self.fields[name])
-        list.__setitem__(self.fields["_counter"], slice(None), self.versions)
+# Functions of ours that set, or tell of, what no guard looks at
+UNREPEATED: dict[Any, str] = {
+    **dict.fromkeys((f.__code__ for f in (Stream.restart, Stream.restore)), "sets the state of a generator"),
+    **dict.fromkeys((f.__code__ for f in (random.initial_seed, random.get_rng_state, random.Generator.initial_seed,
+                     random.Generator.get_state)), "asks a generator for its seed or state"),
+    **dict.fromkeys((f.__code__ for f in (set_default_dtype, set_printoptions)), "changes a setting"),
+    **dict.fromkeys((f.__code__ for f in (save, load)), "saves or loads"),
+    **dict.fromkeys((f.__code__ for f in (Optimizer.add_param_group, Optimizer.state_dict, Optimizer.load_state_dict,
+                     Optimizer.__repr__)), "shows or changes the groups of an optimizer"),
+    **dict.fromkeys((f.__code__ for f in (Memory.data_ptr, UntypedStorage.data_ptr)), "asks for an address"),
+    TensorBase._version.fget.__code__: "asks for the version of a tensor",  # type: ignore[attr-defined]
+}  # fmt: skip
 
 
 class Recorder(Tracer):
@@ -57,88 +55,99 @@ class Recorder(Tracer):
     spellings = LAYOUT
     opaque = OPAQUE | {"descend"}
 
-    def __init__(self) -> None:
+    def __init__(self, contract: Contract) -> None:
         super().__init__()
-        self.met: dict[int, Before] = {}  # by the ids of the tensors
+        self.contract = contract
+        self.before = Moment()  # everything that the trace meets, as it was when it first did
+        self.met = self.before.tensors
         self.own: set[int] = set()  # the ids of the tensors that were made in the trace
-        self.copies: dict[int, tuple[Any, Any]] = {}  # arrays that were written to, and what they held
-        self.read: dict[tuple[int, str], tuple[Module, str, Any]] = {}  # attributes of modules
-        self.called: dict[int, FrameType] = {}  # of all the user's functions
-        self.contents: dict[tuple[int, str], list[Any]] = {}  # what was in those that are lists, sets, dicts
-        self.drawn: list[tuple[Any, Any]] = []  # generators, and their states
-        self.groups: list[tuple[dict[str, Any], dict[str, Any]]] = []  # of the optimizers: now, and before
-        self.states: list[tuple[Optimizer, Any, dict[Any, dict[str, Any]], bool]] = []
+        self.numpys = np.random.get_state(legacy=False)
+        self.pythons = pythons.getstate()
+        self.modes = state.grad, state.inference
+        self.checks = Anomaly.check
 
     # entering and leaving
 
-    def __enter__(self) -> Recorder:
-        super().__enter__()
-        self.stop = sys._getframe(1)
-        self.numpys = np.random.get_state(legacy=False)
-        self.pythons = random.getstate()
+    def patch(self) -> None:
+        super().patch()
         for name, slot in SLOTS.items():
             setattr(TensorBase, name, property(self.getter(name, slot), self.setter(name, slot)))
-        self.module_setter = Module.__setattr__
-        setattr(Module, GETTER, self.attribute_reader())
+        for cls in (Module, Optimizer):
+            setattr(cls, GETTER, self.attribute_reader(cls))
         setattr(Module, SETTER, self.attribute_writer())
-        self.profiler = sys.getprofile()
         sys.setprofile(self.note_call)
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
-        sys.setprofile(self.profiler)
-        for name, slot in SLOTS.items():
-            setattr(TensorBase, name, slot)
-        delattr(Module, GETTER)
-        setattr(Module, SETTER, self.module_setter)
-        super().__exit__(kind, error, traceback)
+    def keep_originals(self) -> None:
+        super().keep_originals()
+        self.originals.append((functools.partial(sys.setprofile, sys.getprofile()), ()))
+        self.originals += [(setattr, (TensorBase, name, slot)) for name, slot in SLOTS.items()]
+        self.originals += [(remove, (cls, GETTER)) for cls in (Module, Optimizer)]
+        self.originals.append((setattr, (Module, SETTER, MODULE_SETTER)))
 
     def note_call(self, frame: FrameType, event: str, found: Any) -> None:
-        """Python's profiler: also those of the user's functions that make no array read what must not change."""
-        if event != "call":
-            return
+        """Python's profiler: what is called must be understood, also where it makes no array."""
         code = frame.f_code
-        if code.co_filename in INTERNAL:
-            if code is SEEDING[0] or code is SEEDING[1]:
-                raise refused("it sets the state of a generator (manual_seed)", "Do that outside")
-        elif frame.f_globals.get("__name__", "").partition(".")[0] not in FOREIGN:
-            self.called[id(frame)] = frame
+        filename = file_of(frame)
+        if event == "call":
+            if filename in INTERNAL:
+                if code in UNREPEATED:
+                    where = self.user_frame() or frame
+                    raise self.contract.refuse(where, f"it {UNREPEATED[code]}", "Do that outside")
+            elif library(filename):
+                self.contract.called(frame, event, found)
+            else:
+                self.contract.enter(frame)
+        elif event == "c_call" and filename not in INTERNAL:
+            self.contract.called(frame, event, found)
+
+    def refuse(self, what: str) -> NoReturn:
+        try:
+            super().refuse(what)
+        except TracingError as error:
+            self.contract.refusal = self.contract.refusal or error
+            raise
 
     def undo(self) -> None:
-        """Let everything be as it was before the trace."""
-        for array, copy in self.copies.values():
-            array[...] = copy
-        for before in self.met.values():
-            before.restore()
-        for group, was in self.groups:
-            group.clear()
-            group.update(was)
-        for optimizer, state, entries, called in self.states:
-            optimizer.state, optimizer._opt_called = state, called
-            state.clear()
-            state.update({p: dict(found) for p, found in entries.items()})
-        for stream, was in self.drawn:
-            stream.restore(was)
+        """Let everything be as it was before the trace. It may be done twice."""
+        self.before.restore()
         np.random.set_state(self.numpys)
-        random.setstate(self.pythons)
+        pythons.setstate(self.pythons)
+        state.grad, state.inference = self.modes
+        Anomaly.check = self.checks
+        self.contract.restore()
+
+    def kept(self) -> None:
+        """TracingError where the function has not kept the contract."""
+        if self.contract.refusal is not None:
+            raise self.contract.refusal
+        if self.foreign_draws():
+            raise refused("it draws from NumPy's or Python's generator", "Draw outside, or with torch's functions")
+        if (state.grad, state.inference) != self.modes or Anomaly.check is not self.checks:
+            raise refused("it leaves another grad mode, or anomaly detection, than it finds", "Do that outside")
+        if (path := self.contract.changed()) is not None:
+            raise self.contract.refuse(
+                self.contract.naming(path),
+                f"it changes {path}, which a program would not do again",
+                "Return the tensors and numbers, and change what is outside there",
+            )
 
     def foreign_draws(self) -> bool:
         """Whether numbers were drawn that are not PyTorch's."""
         now: Any = np.random.get_state(legacy=False)
         was: Any = self.numpys
         same = now["state"]["pos"] == was["state"]["pos"] and np.array_equal(now["state"]["key"], was["state"]["key"])
-        return not same or random.getstate() != self.pythons
+        return not same or pythons.getstate() != self.pythons
 
     # the doors
 
-    def meet(self, tensor: TensorBase) -> Before | None:
+    def meet(self, tensor: TensorBase) -> Fields | None:
         """How a tensor was before; None where the trace has made it."""
         if id(tensor) in self.own:
             return None
         before = self.met.get(id(tensor))
         if before is None:
             try:
-                before = self.met[id(tensor)] = Before(tensor)
+                before = self.met[id(tensor)] = Fields(tensor)
             except AttributeError:  # it is being made
                 self.own.add(id(tensor))
                 self.trace.tensors.append(tensor)
@@ -179,28 +188,32 @@ class Recorder(Tracer):
             self.meet(tensor)
         super().set(tensor, array)
 
-    def attribute_reader(self) -> Callable[[Module, str], Any]:
-        def read(module: Module, name: str) -> Any:
-            found = object.__getattribute__(module, name)
-            if threading.get_ident() == self.thread:
-                own = object.__getattribute__(module, "__dict__")
-                for key in own if name == "__dict__" else (name,):
-                    if key in own and (id(module), key) not in self.read:
-                        self.read[id(module), key] = module, key, own[key]
-                        self.contents[id(module), key] = contents(own[key])
-            return found
+    def attribute_reader(self, cls: type) -> Callable[[Any, str], Any]:
+        of_module = cls is Module
+
+        def read(x: Any, name: str) -> Any:
+            # What our own code asks an optimizer for is compared in detail: see Guards.optimizers()
+            users = of_module or sys._getframe(1).f_code.co_filename not in INTERNAL
+            if users and threading.get_ident() == self.thread:
+                self.contract.read_attribute(x, name)
+            return object.__getattribute__(x, name)
 
         return read
 
     def attribute_writer(self) -> Callable[[Module, str, Any], None]:
         def write(module: Module, name: str, value: Any) -> None:
             frame = self.user_frame()
-            if threading.get_ident() == self.thread and frame is not None and "_buffer_names" in vars(module):
-                raise TracingError(
-                    f"{frame.f_code.co_filename}:{frame.f_lineno}: the function sets the attribute {name!r} of "
-                    f"{type(module).__name__}, which a program would not do again. Return the value, and set it outside"
+            attributes = object.__getattribute__(module, "__dict__")
+            if threading.get_ident() == self.thread and frame is not None and "_buffer_names" in attributes:
+                self.contract.read_attribute(module, name)
+                if same(attributes.get(name, MISSING), value):
+                    return  # such as train(), where it is in training
+                raise self.contract.refuse(
+                    frame,
+                    f"it sets the attribute {name!r} of {type(module).__name__}, which a program would not do again",
+                    "Return the value, and set it outside",
                 )
-            self.module_setter(module, name, value)
+            MODULE_SETTER(module, name, value)
 
         return write
 
@@ -217,8 +230,8 @@ class Recorder(Tracer):
 
     def keep(self, storage: Storage) -> None:
         """Keep what memory from before the trace holds, since it is about to be written to."""
-        if not storage.local and id(storage.root) not in self.copies:
-            self.copies[id(storage.root)] = storage.root, storage.root.copy()
+        if not storage.local:
+            self.before.note_memory(storage.root)
 
     def hyper(self, x: Any) -> Any:
         return mapped(self.operand, x)  # a user's numbers are constants: the guards see to them
@@ -235,8 +248,8 @@ class Recorder(Tracer):
         drawn = super().drawing(draw)
 
         def call(stream: Any, *args: Any, **kwargs: Any) -> Any:
-            if threading.get_ident() == self.thread and all(stream is not s for s, _ in self.drawn):
-                self.drawn.append((stream, stream.state()))
+            if threading.get_ident() == self.thread:
+                self.before.note_stream(stream)
             return drawn(stream, *args, **kwargs)
 
         return call
@@ -244,28 +257,14 @@ class Recorder(Tracer):
     def run_quietly(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         optimizer = getattr(function, "__self__", None)
         if isinstance(optimizer, Optimizer) and threading.get_ident() == self.thread:
-            self.meet_optimizer(optimizer)
+            self.before.note_optimizer(optimizer)
         return super().run_quietly(function, *args, **kwargs)
 
-    def meet_optimizer(self, optimizer: Optimizer) -> None:
-        """Keep the groups and the state of an optimizer as they are."""
-        if all(optimizer is not o for o, *_ in self.states):
-            entries = {p: dict(found) for p, found in optimizer.state.items()}
-            self.states.append((optimizer, optimizer.state, entries, optimizer._opt_called))
-            self.groups += [(group, dict(group)) for group in optimizer.param_groups]
 
-
-def contents(x: Any) -> list[Any]:
-    """What is in a list, a set, a dict, or an object of the user's; nothing for anything else."""
-    if is_users(x):
-        x = vars(x)
-    return [*x, *(x.values() if isinstance(x, dict) else ())] if isinstance(x, (list, set, dict)) else []
-
-
-def is_users(x: Any) -> bool:
-    """Whether it is an object of a class of the user's, whose attributes are the function's input."""
-    ours = (TensorBase, Module, Optimizer, LRScheduler, ModuleType, FunctionType, MethodType, type, np.ndarray)
-    return hasattr(x, "__dict__") and not isinstance(x, (*ours, *CONTAINERS))
+def remove(cls: type, name: str) -> None:
+    """Take an attribute from a class, if it has one of its own."""
+    if name in vars(cls):
+        delattr(cls, name)
 
 
 def refused(what: str, instead: str) -> TracingError:

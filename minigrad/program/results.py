@@ -11,7 +11,8 @@ from minigrad.autograd.node import TensorBase, View, wrap
 from minigrad.program.guards import Guards
 from minigrad.program.joint import Joint
 from minigrad.program.lowering import Lowering
-from minigrad.program.recorder import Before, Recorder, refused
+from minigrad.program.moment import Fields
+from minigrad.program.recorder import Recorder, refused
 from minigrad.program.representation import Trace, Value
 from minigrad.utils._pytree import TreeSpec, tree_unflatten
 
@@ -29,8 +30,8 @@ class Results:
     donated: dict[int, Value]  # gradients, by their ids, whose tensors and memory serve again
     passing: dict[int, str]  # the names of the gradients that are other tensors in each call
     made: list[TensorBase]  # the tensors that each call makes
-    new_grads: list[tuple[Before, TensorBase | None]]
-    replaced: list[Before]  # the tensors that get another array
+    new_grads: list[tuple[Fields, TensorBase | None]]
+    replaced: list[Fields]  # the tensors that get another array
     zeroed: list[TensorBase]  # gradients that are 0 before and after each call
     returned: list[Any]
     returned_structure: TreeSpec
@@ -68,12 +69,12 @@ class Results:
             tail.append(f"{self.tensor(before.tensor)}._grad = {value}")
         for before, (_, v) in zip(self.replaced, self.trace.rebound, strict=True):
             tail.append(f"{self.tensor(before.tensor)}._array = {low.array(v)}")
-        for optimizer, *_ in self.recorder.states:
+        for optimizer, *_ in self.recorder.before.optimizers:
             if hasattr(optimizer.step, "observed"):
                 tail.append(f"{low.bind(optimizer, 'optimizer')}._opt_called = True")
         for _i, t in enumerate(self.zeroed):
             version = low.bind(Seen(), "zero")
-            low.space[version].array = t._counter[0]
+            low.space[version].array = counters[id(t._counter)][2][0]  # as it was before the traced call
             self.guards.require(f"{low.bind(t._counter, 'counter')}[0] == {version}.array")
             tail.append(f"{version}.array = {low.bind(t._counter, 'counter')}[0]")
         tail.append(f"return {self.returning()}")

@@ -10,12 +10,15 @@ import numpy as np
 from minigrad.autograd import grad_mode
 from minigrad.autograd.hooks import Watch
 from minigrad.autograd.node import TensorBase
+from minigrad.program.contract import CLOSED
 from minigrad.program.ending import End
 from minigrad.program.guards import Guards
 from minigrad.program.joint import Joint, freed
 from minigrad.program.lowering import Lowering, indented
+from minigrad.program.moment import Fields
 from minigrad.program.passes import simplify, zeroes
-from minigrad.program.recorder import Before, Recorder, refused
+from minigrad.program.places import CONSTANTS
+from minigrad.program.recorder import Recorder, refused
 from minigrad.program.representation import Kind, Value
 from minigrad.program.results import Results, Seen
 from minigrad.program.tracing import SLOT, root_of
@@ -73,17 +76,14 @@ class Specialisation(Results):
         self.tail: list[str] = []
         self.guard_arguments()
         self.guard_tensors()
-        self.guards.modules()
         self.guards.optimizers()
-        self.guards.function(function)
+        self.guards.contract(recorder.contract)
         self.finish()
         self.assemble(function)
 
     # what can't be compiled
 
     def check_foreign(self) -> None:
-        if self.recorder.foreign_draws():
-            raise refused("it draws from NumPy's or Python's generator", "Draw outside, or with torch's functions")
         for tensor in self.recorder.trace.tensors:
             node = tensor._node
             if node is not None and node.watch is not None:
@@ -101,7 +101,7 @@ class Specialisation(Results):
 
     def makes_state(self) -> bool:
         """Whether this was the first step of an optimizer, which makes its state."""
-        for optimizer, state, entries, _ in self.recorder.states:
+        for optimizer, state, entries, _ in self.recorder.before.optimizers:
             if optimizer.state is not state:
                 raise refused("it replaces the state of an optimizer", "Do so outside")
             for p, found in optimizer.state.items():
@@ -157,9 +157,12 @@ class Specialisation(Results):
         for x in self.returned:
             if isinstance(x, TensorBase) and id(x) in own:
                 self.add_made(x)
-            elif isinstance(x, np.ndarray):
-                raise refused("it returns an array", "Return the tensor")
-        self.new_grads: list[tuple[Before, TensorBase | None]] = []
+            elif type(x) not in CONSTANTS and not isinstance(x, CLOSED):
+                raise refused(
+                    f"it returns an object of type {type(x).__name__}, which a program would not make again",
+                    "Return tensors, numbers, strings, None, and tuples, lists, dicts and named tuples of them",
+                )
+        self.new_grads: list[tuple[Fields, TensorBase | None]] = []
         for before in self.recorder.met.values():
             now, was = before.tensor._grad, before.fields["_grad"]
             if now is not was or (now is None and before.grad_written):
@@ -227,7 +230,7 @@ class Specialisation(Results):
             raise refused("it returns views, or inputs, that require gradients", "Let it call backward() itself")
 
     def was_zero(self, v: Value) -> bool:
-        copy = self.recorder.copies.get(id(root_of(v.real)))
+        copy = self.recorder.before.memory.get(id(root_of(v.real)))
         return copy is not None and not copy[1].any()
 
     # guards
@@ -260,8 +263,6 @@ class Specialisation(Results):
                 self.guards.require(
                     f"{name} is {first}" if first != name else f"type({name}) is {self.low.bind(type(x), 'Tensor')}"
                 )
-            elif isinstance(x, np.ndarray):
-                raise refused("it is given a NumPy array", "Give it a tensor: torch.from_numpy(x)")
             else:
                 self.guards.same(name, x)
         distinct = [f"a{i}" for i in self.arguments.values()]
@@ -338,7 +339,7 @@ class Specialisation(Results):
         low = self.low
         numbers = [v for v in self.trace.inputs if v.kind is Kind.NUMBER]
         lines = [f"global {', '.join([low.names[v] for v in low.static])}"] if low.static else []
-        for _i, (group, _) in enumerate(self.recorder.groups):
+        for _i, (group, _) in enumerate(self.recorder.before.groups):
             was = Group(group, {v.key[2] for v in numbers if v.key[1] == self.place_of(group) and self.owns(v, group)})
             self.groups.append((low.bind(group, "group"), low.bind(was, "was")))
             lines.append(f"if not {self.groups[-1][1]}.matches():\n    return False")
@@ -351,7 +352,7 @@ class Specialisation(Results):
         return [*lines, "return True"]
 
     def place_of(self, group: dict[str, Any]) -> int:
-        return next(i for o, *_ in self.recorder.states for i, g in enumerate(o.param_groups) if g is group)
+        return next(i for o, *_ in self.recorder.before.optimizers for i, g in enumerate(o.param_groups) if g is group)
 
     def owns(self, v: Value, group: dict[str, Any]) -> bool:
         return any(g is group for g in v.key[0].param_groups)

@@ -50,7 +50,30 @@ UFUNC_OF: dict[Any, Any] = {operator.add: np.add, operator.sub: np.subtract, ope
 DOOR = "_array"
 SLOT: Any = TensorBase.__dict__[DOOR]
 METHODS_OF_NO_FIXED_SHAPE = {np.nonzero, np.argwhere, np.flatnonzero, np.unique, Method("nonzero")}
-tracing = threading.Lock()  # one trace at a time: the door is in the class
+
+
+class Turn:
+    """One trace at a time, as the door is in the class: a lock that knows whose it is, so that giving it up twice, or
+    without having it, does nothing. (Each method is one operation of a dict: no interrupt can halve it.)"""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Any] = {}
+
+    def take(self, who: Any) -> bool:
+        return self.of.setdefault("owner", who) is who
+
+    def give(self, who: Any) -> None:
+        if self.owner() is who:
+            self.of.clear()
+
+    def owner(self) -> Any:
+        return self.of.get("owner")
+
+    def locked(self) -> bool:
+        return bool(self.of)
+
+
+tracing = Turn()
 
 
 def root_of(array: Any) -> Any:
@@ -87,41 +110,63 @@ class Tracer(Origins):
         self.thread = threading.get_ident()
         self.numbers_may_be_shown = numbers_may_be_shown
         self.unseen: list[TensorBase] = []
+        self.originals: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.open = False
 
     # entering and leaving
 
     def __enter__(self) -> Tracer:
-        if not tracing.acquire(blocking=False):
-            raise TracingError("a trace is running already: trace one function at a time, and none inside another")
         self.stop = sys._getframe(1)
-        self.quiet = state.quiet
-        state.quiet = self.run_quietly
-        self.rows = [(row, row.function) for key, row in table.items() if hasattr(key, "__wrapped__")]
-        for key, row in table.items():  # kernels by their dispatching form, which finds the symbols
-            if hasattr(key, "__wrapped__"):
-                row.function = packing(key) if row.packed else key
-        self.streams = {name: getattr(Stream, name) for name in DRAWS}
-        for name, draw in self.streams.items():
-            setattr(Stream, name, self.drawing(draw))
-        setattr(TensorBase, DOOR, property(self.get, self.set))
-        self.open = True
+        self.enter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        self.leave()
+
+    def enter(self) -> None:
+        """Open the door. An interrupt in the midst of it leaves it shut."""
+        try:
+            if not tracing.take(self):
+                raise TracingError("a trace is running already: trace one function at a time, and none inside another")
+            self.keep_originals()
+            self.patch()
+            self.open = True
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Shut the door: put back what was patched. It may be done twice, should an interrupt come in the midst."""
         self.open = False
-        setattr(TensorBase, DOOR, SLOT)
-        for row, function in self.rows:
-            row.function = function
-        for name, draw in self.streams.items():
-            setattr(Stream, name, draw)
-        state.quiet = self.quiet
-        tracing.release()
-        self.strip()
+        if tracing.owner() is self:
+            for put_back, args in self.originals:
+                put_back(*args)
+            self.strip()
+            tracing.give(self)
+
+    def keep_originals(self) -> None:
+        """Note how to put back what patch() is going to change."""
+        self.originals += [(setattr, (TensorBase, DOOR, SLOT)), (setattr, (state, "quiet", state.quiet))]
+        self.originals += [(setattr, (row, "function", row.function)) for row, _ in self.rows()]
+        self.originals += [(setattr, (Stream, name, getattr(Stream, name))) for name in DRAWS]
+        self.quiet = state.quiet
+
+    def patch(self) -> None:
+        """Let arrays of tensors, kernels, optimizers and generators be looked for here."""
+        state.quiet = self.run_quietly
+        for row, kernel in self.rows():  # kernels by their dispatching form, which finds the symbols
+            row.function = packing(kernel) if row.packed else kernel
+        for name in DRAWS:
+            setattr(Stream, name, self.drawing(getattr(Stream, name)))
+        setattr(TensorBase, DOOR, property(self.get, self.set))
+
+    def rows(self) -> list[tuple[Any, Any]]:
+        return [(row, key) for key, row in table.items() if hasattr(key, "__wrapped__")]
 
     def strip(self) -> None:
         """Leave no symbol in what outlives the trace: saved values of nodes, states of optimizers."""
-        for node in below([t._node for t in self.trace.tensors if t._node is not None]):
+        nodes = [getattr(t, "_node", None) for t in self.trace.tensors]  # an interrupt may leave one half made
+        for node in below([node for node in nodes if node is not None]):
             if type(node.saved) is dict:
                 node.saved = mapped(self.real, node.saved)
                 if "ctx" in node.saved:
