@@ -27,12 +27,14 @@ class Buffers:
         self.last = last_uses(trace)
         self.of: dict[Storage, Any] = {}  # the slabs of bytes that are in use
         self.free: list[Any] = []
+        self.taken: list[tuple[int, Storage, Any]] = []  # at which statement a storage came to lie in which memory
 
     def array(self, value: Value, place: int, s: Statement, arrays: dict[Value, Any]) -> Any:
         """An array of the shape, dtype and strides of a value that the statement at a place makes."""
         real = np.asarray(value.real)
         slab = self.operand(value, real, place, s, arrays) or self.slab(max(real.nbytes, 1))
         self.of[value.storage] = slab
+        self.taken.append((place, value.storage, slab[1]))
         return np.ndarray(real.shape, real.dtype, slab[1], 0, dense(real))
 
     def operand(self, value: Value, real: Any, place: int, s: Statement, arrays: dict[Value, Any]) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.autograd import graph
 from minigrad.autograd.node import TensorBase
+from minigrad.program.aliasing import check_storages
 from minigrad.program.ending import traced
 from minigrad.program.naming import argument_names
 from minigrad.program.passes import simplify
@@ -98,6 +99,7 @@ def program_of(found: Trace, arguments: dict[int, str]) -> Program:
     if any(v.tensor is not None and v.tensor._requires_grad for v in inputs):
         found.gradients = []  # a training step: its gradients are its own
     simplify(found)
+    check_storages(found)
     reword(found)
     return Program(found, arguments)
 

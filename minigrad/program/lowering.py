@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.program.aliasing import check_buffers, check_storages
 from minigrad.program.buffers import Buffers, dense
 from minigrad.program.origins import where_text
 from minigrad.program.representation import Kind, Method, Statement, Storage, Trace, Value, mapped
@@ -59,6 +60,7 @@ class Lowering:
                 self.static.add(v)
             elif v not in self.names and v.kind is not Kind.DRAW:
                 self.fixed[v] = v.real
+        check_storages(trace)
         order = [*hoisted(trace)]
         trace.statements = order
         self.buffers = Buffers(trace)
@@ -72,6 +74,7 @@ class Lowering:
                 comment = said
                 self.lines.insert(before, f"# {said}")
             self.buffers.release(self.place, s)
+        check_buffers(order, self.buffers.taken, {*donated})
 
     # names
 
@@ -208,7 +211,7 @@ class Lowering:
         with np.errstate(all="ignore"):
             made = s.function(*real, **kwargs)
         for v, x in zip(s.results, made if s.several else [made], strict=True):
-            self.fixed[v] = np.asarray(x)
+            self.fixed[v] = np.asarray(x) if views else laid_out(x, v.real)
             if constant:
                 self.constant.add(v)
         return True
@@ -351,10 +354,6 @@ class Lowering:
     def template(self, s: Statement, v: Value) -> Callable[[str], str] | None:
         """How a statement writes into an array that it is given; None where it can't."""
         f, args = s.function, s.args
-        if f is np.matmul and outer(s):
-            return lambda out: (
-                f"{self.bind(np.multiply, 'multiply')}({self.array(args[0])}, {self.array(args[1])}, {out})"
-            )
         if f is np.full and len(args) == 3:
             return lambda out: f"{out}.fill({self.text(args[1])})"
         if f in PRODUCTS and product(s) and not s.kwargs and dense(v.real) == v.strides:
@@ -382,6 +381,16 @@ class Lowering:
         return f"{self.bind(s.function, f'{owner.__name__}_reduce')}({', '.join(args)})"
 
 
+def laid_out(x: Any, real: Any) -> Any:
+    """A constant in the layout that it had in the trace, which what is computed with it takes over."""
+    x, real = np.asarray(x), np.asarray(real)
+    if x.strides == real.strides or x.shape != real.shape or 0 in real.strides:
+        return x
+    made = np.ndarray(real.shape, real.dtype, np.empty(real.size, real.dtype), 0, dense(real))
+    made[...] = x
+    return made
+
+
 def reduces(function: Any) -> bool:
     return isinstance(getattr(function, "__self__", None), np.ufunc) and function.__name__ == "reduce"
 
@@ -394,14 +403,6 @@ def product(s: Statement) -> bool:
         return False
     packed = all(v.real.flags.forc for v in (x, y))  # others are copied, and vectors of them summed in another order
     return packed and x.dtype == y.dtype and x.dtype in (SINGLE, DOUBLE)
-
-
-def outer(s: Statement) -> bool:
-    """Whether a product of matrices adds nothing up. (Its zeros then may have another sign than those of BLAS.)"""
-    x, y = s.args
-    if not (isinstance(x, Value) and isinstance(y, Value)) or s.kwargs or x.dtype != y.dtype or x.dtype.kind != "f":
-        return False
-    return len(x.shape) == len(y.shape) == 2 and x.shape[1] == 1
 
 
 def element(v: Value) -> str:

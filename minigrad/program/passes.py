@@ -158,7 +158,8 @@ def take_over_copies(trace: Trace) -> None:
         used_later = any(v.storage is x.storage for t in later for v in t.inputs()) or any(
             v.storage is x.storage for v in trace.results()
         )
-        alone = x.storage.local and not used_later and of_storage[x.storage]
+        fixed = isinstance(x.real, np.ndarray) and not x.real.flags.writeable  # as what broadcast_to() gives
+        alone = x.storage.local and not used_later and of_storage[x.storage] and not fixed
         if alone or can_replace(trace, copy, x, i):
             x.needs_array = x.needs_array or copy.needs_array or (x.shape == () and copy.storage in trace.written())
             if alone:
